@@ -1,0 +1,112 @@
+"""The shop: everything a domain brings. The default one lies in this repository; `--data DIR` replaces it whole.
+
+    DIR/intents.yaml  faq.yaml  tools.json  prompts/*.md
+    DIR/train/*.jsonl   utterances*.jsonl (`Utterance`) and dialogs*.jsonl (`Dialog`)
+    DIR/cases/*.jsonl   intents*.jsonl (`IntentCase`) and tools*.jsonl (`ToolCase`): frozen, never trained on
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from data.artifact import file_digest, json_digest
+from data.chat import Prompts
+from data.errors import BadInput
+from data.schema import Dialog, FaqEntry, IntentCase, Strict, Taxonomy, ToolCase, Utterance, read_jsonl, read_yaml
+
+_HERE = Path(__file__).resolve().parent
+M = TypeVar("M", bound=BaseModel)
+
+
+class FaqFile(Strict):
+    """`faq.yaml`."""
+
+    entries: tuple[FaqEntry, ...]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Where a domain's files lie, and what is in them. Reading is lazy; each property raises `BadInput` if its file is bad."""
+
+    folder: Path
+    train: Path
+    cases: Path
+
+    @classmethod
+    def default(cls) -> "Shop":
+        """The shop in this repository."""
+        return cls(folder=_HERE, train=_HERE / "seed", cases=_HERE.parent / "evals" / "cases")
+
+    @classmethod
+    def open(cls, folder: Path | None) -> "Shop":
+        """The shop in `folder`, or the default one.
+
+        Raises:
+            BadInput: the folder lacks one of its parts; all missing ones are named.
+        """
+        if folder is None:
+            return cls.default()
+        parts = ("intents.yaml", "faq.yaml", "tools.json", "prompts", "train", "cases")
+        missing = [part for part in parts if not (folder / part).exists()]
+        if missing:
+            raise BadInput(f"{folder} is not a shop: missing {', '.join(missing)}; expected {', '.join(parts)}")
+        return cls(folder=folder, train=folder / "train", cases=folder / "cases")
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        return read_yaml(self.folder / "intents.yaml", Taxonomy)
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        return Prompts.read(self.folder / "prompts")
+
+    @cached_property
+    def faq(self) -> tuple[FaqEntry, ...]:
+        return read_yaml(self.folder / "faq.yaml", FaqFile).entries
+
+    @cached_property
+    def tools(self) -> dict[str, dict[str, Any]]:
+        """Every tool schema by name, in OpenAI's shape."""
+        path = self.folder / "tools.json"
+        try:
+            tools = TypeAdapter(list[dict[str, Any]]).validate_json(path.read_bytes())
+            return {tool["function"]["name"]: tool for tool in tools}
+        except (OSError, ValidationError, KeyError, TypeError) as error:
+            raise BadInput(f"{path}: expected a JSON list of tools in OpenAI's shape: {error}") from error
+
+    def utterances(self) -> list[Utterance]:
+        return self._read(self.train, "utterances", Utterance)
+
+    def dialogs(self) -> list[Dialog]:
+        return self._read(self.train, "dialogs", Dialog)
+
+    def intent_cases(self) -> list[IntentCase]:
+        return self._read(self.cases, "intents", IntentCase)
+
+    def tool_cases(self) -> list[ToolCase]:
+        return self._read(self.cases, "tools", ToolCase)
+
+    def case_digests(self) -> dict[str, str]:
+        """File name to SHA-256 of every frozen case file."""
+        return {path.name: file_digest(path) for path in sorted(self.cases.glob("*.jsonl"))}
+
+    def digest(self) -> str:
+        """One digest over everything that training and evaluation read."""
+        files = [*self.train.glob("*.jsonl"), *self.cases.glob("*.jsonl"), *(self.folder / "prompts").glob("*.md")]
+        files += [self.folder / name for name in ("intents.yaml", "faq.yaml", "tools.json")]
+        return json_digest({path.name: file_digest(path) for path in sorted(files) if path.exists()})
+
+    def _read(self, folder: Path, stem: str, model: type[M]) -> list[M]:
+        paths = sorted(folder.glob(f"{stem}*.jsonl"))
+        if not paths:
+            raise BadInput(f"{folder}: no {stem}*.jsonl; expected JSON lines of {model.__name__}")
+        return [row for path in paths for row in read_jsonl(path, model)]
+
+
+def dump_tools(tools: list[dict[str, Any]]) -> str:
+    """The text of `tools.json`."""
+    return json.dumps(tools, ensure_ascii=False, indent=2) + "\n"

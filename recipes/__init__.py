@@ -1,0 +1,1 @@
+"""One strict YAML for each way of running the whole pipeline."""

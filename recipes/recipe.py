@@ -1,0 +1,230 @@
+"""Recipes: one strict YAML is one complete way of running the whole pipeline. No inheritance, no import strings.
+
+Unknown keys and wrong values are refused, all at once, with the valid keys named. Not covered: what the values mean to each
+library; that is said where the stage uses them.
+"""
+
+import types
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, Field, PositiveInt, ValidationError, model_validator
+
+from data.errors import BadInput
+from data.schema import Language, Strict
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Figure = Literal["intent_macro_f1", "retention", "tool_call_accuracy", "unparsable"]
+
+RECIPES = Path(__file__).resolve().parent
+
+
+class HubBase(Strict):
+    """A model on the Hugging Face Hub."""
+
+    kind: Literal["hub"]
+    name: str
+    revision: str = "main"
+
+
+class FolderBase(Strict):
+    """A local Transformers checkpoint (safetensors only)."""
+
+    kind: Literal["folder"]
+    path: Path
+
+
+class GgufBase(Strict):
+    """A local GGUF file; its weights are dequantized to BF16."""
+
+    kind: Literal["gguf"]
+    path: Path
+
+
+class PackageBase(Strict):
+    """A GGUF file inside an installed Python package (which is never imported)."""
+
+    kind: Literal["package"]
+    package: str
+    file: str
+
+
+class RandomBase(Strict):
+    """A tiny Qwen3 with random weights, built on the spot, with the tokenizer of `tokenizer`. For mechanics only."""
+
+    kind: Literal["random"]
+    hidden_size: PositiveInt
+    intermediate_size: PositiveInt
+    layers: PositiveInt
+    heads: PositiveInt
+    kv_heads: PositiveInt
+    head_dim: PositiveInt
+    seed: int
+    tokenizer: PackageBase
+
+
+BaseModelSource = Annotated[HubBase | FolderBase | GgufBase | PackageBase | RandomBase, Field(discriminator="kind")]
+
+
+class Source(Strict):
+    """One source of the corpus: `shop` (the shop's own training files) or a JSON lines file of dialogs or utterances."""
+
+    name: Literal["shop", "jsonl"]
+    path: Path | None = None
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> "Source":
+        if (self.name == "jsonl") != (self.path is not None):
+            raise ValueError("jsonl needs a path, shop takes none")
+        return self
+
+
+class DataRecipe(Strict):
+    """What is learned: sources, the token budget (prompt and completion, tokens of the base) and how it is divided."""
+
+    sources: tuple[Source, ...] = Field(min_length=1)
+    max_tokens: PositiveInt
+    shares: dict[Literal["intent", "dialog"], Share]  # of the budget
+    languages: dict[Language, Share]  # of each task's share
+    validation: Share  # of the utterances, held out; they also widen the retention test
+    seed: int = 0
+
+
+class LoraRecipe(Strict):
+    """LoRA as PEFT and TRL take it."""
+
+    rank: PositiveInt
+    alpha: PositiveInt
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    learning_rate: Annotated[float, Field(gt=0)]
+    epochs: Annotated[float, Field(gt=0)]
+    batch_size: PositiveInt
+    gradient_accumulation: PositiveInt = 1
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.03
+    scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_length: PositiveInt
+    save_steps: PositiveInt
+    gradient_checkpointing: bool = False
+    seed: int = 0
+
+
+class QuantizeRecipe(Strict):
+    """FP8 E4M3. `block` is (rows, columns) of a weight scale for FP8_BLOCK; FP8_DYNAMIC scales by channel and token."""
+
+    scheme: Literal["FP8_BLOCK", "FP8_DYNAMIC"]
+    block: tuple[PositiveInt, PositiveInt] | None = None
+    ignore: tuple[str, ...] = ("lm_head",)
+
+    @model_validator(mode="after")
+    def _block_where_needed(self) -> "QuantizeRecipe":
+        if (self.scheme == "FP8_BLOCK") != (self.block is not None):
+            raise ValueError("FP8_BLOCK needs a block such as [128, 128]; FP8_DYNAMIC takes none")
+        return self
+
+
+class GateRecipe(Strict):
+    """The thresholds. `intents` limits the gate to a subset of the taxonomy (all intents are still reported)."""
+
+    languages: tuple[Language, ...] = Field(min_length=1)
+    intents: tuple[str, ...] | None = None
+    intent_f1: Share
+    retention: Share
+    tool_calls: Share
+    unparsable: Annotated[float, Field(ge=0, le=1)] = 0.02  # largest share of unparsable labels
+    power: Share = 0.8  # to find a model that keeps everything non-inferior
+    require: tuple[Figure, ...] = get_args(Figure)
+
+
+class EngineRecipe(Strict):
+    """Flags of the engine that depend on the model and the machine it is meant for."""
+
+    max_num_seqs: PositiveInt = 16
+    kv_cache_gib: Annotated[float, Field(gt=0)] = 1.0  # on a CPU
+    kv_cache_dtype: Literal["auto", "fp8"] = "auto"
+    gpu_memory_utilization: Share = 0.85
+    enforce_eager: bool = True
+
+
+class ServeRecipe(Strict):
+    """What the endpoint offers: tools by name, context and history in tokens, the engine."""
+
+    tools: tuple[str, ...] = Field(min_length=1)
+    context: PositiveInt
+    history: PositiveInt
+    answer_tokens: PositiveInt = 512
+    thinking_tokens: PositiveInt = 512
+    engine: EngineRecipe = EngineRecipe()
+
+    @model_validator(mode="after")
+    def _history_inside_context(self) -> "ServeRecipe":
+        if self.history + self.answer_tokens + self.thinking_tokens > self.context:
+            raise ValueError("history + answer_tokens + thinking_tokens must fit into context")
+        return self
+
+
+class Recipe(Strict):
+    """One way of running everything. `purpose: mechanics` marks a model that proves the plumbing and nothing else."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    purpose: Literal["production", "mechanics"]
+    base: BaseModelSource
+    data: DataRecipe
+    train: LoraRecipe
+    quantize: QuantizeRecipe
+    gate: GateRecipe
+    serve: ServeRecipe
+
+    @classmethod
+    def read(cls, path: Path) -> "Recipe":
+        """Reads and checks a recipe.
+
+        Raises:
+            BadInput: the file is missing, not YAML, or does not fit; every problem is named, with the valid keys.
+        """
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            known = ", ".join(sorted(f"recipes/{p.name}" for p in RECIPES.glob("*.yaml")))
+            raise BadInput(f"{path}: no readable recipe ({error.strerror}); those of this repository: {known}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise BadInput(f"{path}: not valid YAML: {error}") from error
+        if not isinstance(content, dict):
+            raise BadInput(f"{path}: expected a mapping with the keys {', '.join(cls.model_fields)}")
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise BadInput("\n".join(_explain(path, problem) for problem in error.errors())) from error
+
+
+def _explain(path: Path, problem: Any) -> str:
+    location = [part for part in problem["loc"] if part not in ("hub", "folder", "gguf", "package", "random")]
+    where = ".".join(str(part) for part in location)
+    if problem["type"] != "extra_forbidden":
+        return f"{path}: {where}: {problem['msg']} (found {problem.get('input')!r})"
+    return f"{path}: {where}: unknown key; valid here: {', '.join(_valid_keys(problem['loc'][:-1]))}"
+
+
+def _valid_keys(location: tuple[Any, ...]) -> list[str]:
+    """The keys of the model at `location` within a recipe."""
+    model: type[BaseModel] = Recipe
+    for part in location:
+        if not isinstance(part, str):
+            continue  # an index
+        if part not in model.model_fields:  # the tag of a union: choose by it
+            kinds = (HubBase, FolderBase, GgufBase, PackageBase, RandomBase)
+            model = next(m for m in kinds if get_args(m.model_fields["kind"].annotation) == (part,))
+            continue
+        annotation = model.model_fields[part].annotation
+        candidates = [a for a in _flatten(annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
+        model = candidates[0] if candidates else model
+    return list(model.model_fields)
+
+
+def _flatten(annotation: Any) -> list[Any]:
+    arguments = get_args(annotation)
+    if isinstance(annotation, types.GenericAlias | types.UnionType) or arguments:
+        return [leaf for argument in arguments for leaf in _flatten(argument)]
+    return [annotation]
