@@ -1,0 +1,171 @@
+"""Intervals and paired tests behind the gate, each with the source of its formula.
+
+Pairs are two models' answers to the same cases; "first" is the candidate, "second" the reference. Not covered: what is
+compared with which bar (`evals/gate.py`) and sequential tests under live traffic.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from data.schema import Strict
+
+Indices = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
+class Interval(Strict):
+    """A two-sided confidence interval."""
+
+    lower: float
+    upper: float
+
+
+class PairedCounts(NamedTuple):
+    """How often both, only the first, only the second, and neither of two models were right on the same cases."""
+
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+
+    @classmethod
+    def of(cls, first: Sequence[bool], second: Sequence[bool]) -> "PairedCounts":
+        """Counts pairs; both sequences are in the order of the cases."""
+        pairs = list(zip(first, second, strict=True))
+        return cls(*(pairs.count(kind) for kind in ((True, True), (True, False), (False, True), (False, False))))
+
+    @property
+    def n(self) -> int:
+        """The number of pairs."""
+        return sum(self)
+
+    @property
+    def discordance(self) -> float:
+        """The share of pairs on which the two differ; 0 without pairs."""
+        return (self.only_first + self.only_second) / self.n if self.n else 0.0
+
+    @property
+    def ratio(self) -> float:
+        """Accuracy of the first over accuracy of the second; 0 where the second has none, as nothing was retained."""
+        reference = self.both + self.only_second
+        return (self.both + self.only_first) / reference if reference else 0.0
+
+
+def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """The score interval of a proportion: Wilson, JASA 22 (1927) 209-212, by scipy. Without trials it is [0, 1]."""
+    from scipy.stats import binomtest
+
+    if n == 0:
+        return Interval(lower=0.0, upper=1.0)
+    found = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return Interval(lower=float(found.low), upper=float(found.high))
+
+
+def stratified_bootstrap(
+    strata: Sequence[Hashable],
+    statistic: Callable[[Indices], Values],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """The percentile bootstrap with resampling inside each stratum: Davison & Hinkley, Bootstrap Methods (1997), 5.3.
+
+    `statistic` maps a (resamples, n) matrix of case indices to one value a row. With no variation in any stratum (all
+    cases right, say) the interval is a point: read the Wilson interval of the accuracy beside it.
+    """
+    generator = np.random.default_rng(seed)
+    members: dict[Hashable, list[int]] = {}
+    for index, stratum in enumerate(strata):
+        members.setdefault(stratum, []).append(index)
+    drawn = [generator.choice(np.array(m, dtype=np.int64), (resamples, len(m))) for m in members.values()]
+    values = statistic(np.concatenate(drawn, axis=1))
+    tail = (1 - confidence) / 2
+    return Interval(lower=float(np.quantile(values, tail)), upper=float(np.quantile(values, 1 - tail)))
+
+
+def mcnemar(gained: int, lost: int, *, one_sided: bool = False) -> float:
+    """The p-value of the exact McNemar test on discordant pairs: McNemar, Psychometrika 12 (1947) 153-157.
+
+    Under equality the gains are binomial(gained + lost, 1/2). One-sided asks only whether too many were lost.
+    """
+    from scipy.stats import binomtest
+
+    if gained + lost == 0:
+        return 1.0
+    return float(binomtest(gained, gained + lost, 0.5, alternative="less" if one_sided else "two-sided").pvalue)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """P-values adjusted for looking at all of them: Holm, Scandinavian Journal of Statistics 6 (1979) 65-70."""
+    adjusted: dict[str, float] = {}
+    largest = 0.0
+    for rank, (name, value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        largest = max(largest, min(1.0, value * (len(p_values) - rank)))
+        adjusted[name] = largest
+    return adjusted
+
+
+def ratio_lower_bound(counts: PairedCounts, confidence: float = 0.95) -> float:
+    """The one-sided lower bound of the ratio of two paired accuracies, first over second, in [0, ratio].
+
+    It inverts the score test of Nam & Blackwelder, Statistics in Medicine 21 (2002) 689-699, as Tang, Tang & Chan,
+    Statistics in Medicine 22 (2003) 1217-1233, do: the smallest R that z(R) = (p1 - R p2) / sqrt(V(R) / n) does not
+    reject, where V(R) = R (p10 + p01) at the maximum likelihood under p1 = R p2. Without discordant pairs z(R) has the
+    closed form sqrt(both (1 - R) / R). Where a model has nothing right the bound is 0. `confidence` is above 0.5.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    quantile = float(norm.ppf(confidence))
+    first, second = counts.both + counts.only_first, counts.both + counts.only_second
+    if first == 0 or second == 0:
+        return 0.0
+    if counts.only_first + counts.only_second == 0:
+        return counts.both / (counts.both + quantile**2)
+
+    def excess(ratio: float) -> float:
+        variance = _variance_at(ratio, counts.both, counts.only_first, counts.only_second)
+        return (first - ratio * second) - quantile * math.sqrt(variance)
+
+    return float(brentq(excess, 1e-12, first / second))
+
+
+def required_cases(
+    accuracy: float, discordance: float, retention: float, power: float, confidence: float = 0.95
+) -> int | None:
+    """The pairs needed to show with `power` that an equally accurate model keeps more than `retention` of the accuracy.
+
+    After Nam & Blackwelder (2002): n = ((z_a sqrt(V0) + z_b sqrt(V1)) / (p1 - R p2))^2, with V0 under the bar and
+    V1 = p1 + R^2 p2 - 2 R p11 - (p1 - R p2)^2 under equality. `discordance` is the expected share of pairs that differ,
+    at most what `accuracy` leaves room for. None where no number is enough (a bar or a power of 1, an accuracy of 0).
+    """
+    from scipy.stats import norm
+
+    if retention >= 1 or power >= 1 or accuracy <= 0:
+        return None
+    differ = min(discordance, 2 * min(accuracy, 1 - accuracy)) / 2
+    both, distance = accuracy - differ, accuracy * (1 - retention)
+    at_bar = _variance_at(retention, both, differ, differ)
+    at_equality = max(0.0, accuracy * (1 + retention**2) - 2 * retention * both - distance**2)
+    spread = float(norm.ppf(confidence)) * math.sqrt(at_bar) + float(norm.ppf(power)) * math.sqrt(at_equality)
+    return max(1, math.ceil((max(0.0, spread) / distance) ** 2))
+
+
+def _variance_at(ratio: float, both: float, only_first: float, only_second: float) -> float:
+    """n V(R): the variance of first - R second (counts or shares) at the maximum likelihood under p1 = R p2.
+
+    With s = p11 + p10 + p01 fixed at what was seen, one parameter is left, q = p2: p11 = (R + 1) q - s, p10 = s - q,
+    p01 = s - R q. The equation both (R + 1) / p11 = only_second R / p01 + only_first / p10 is A q^2 - B q + C = 0;
+    its smaller root is the one with all cells >= 0 (written as 2C / (B + root), which does not cancel).
+    """
+    seen = both + only_first + only_second
+    a = ratio * (ratio + 1) * seen
+    b = seen * (both * (ratio + 1) ** 2 + only_second * ratio * (ratio + 2) + only_first * (2 * ratio + 1))
+    c = seen**2 * (both * (ratio + 1) + only_second * ratio + only_first)
+    root = math.sqrt(max(0.0, b * b - 4 * a * c))
+    return ratio * max(0.0, 2 * seen - (1 + ratio) * 2 * c / (b + root))

@@ -1,0 +1,112 @@
+"""Putting a release together: the model, everything it was evaluated with, and the decision, under one digest.
+
+Equal parts give the same release again, wherever it is run. Not covered: registering and promoting it.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evals.report import write_report
+
+from data.artifact import (
+    ArtifactStore,
+    Quantized,
+    Report,
+    code_digest,
+    file_digest,
+    folder_files,
+    json_digest,
+    write_json,
+)
+from data.shop import Shop
+from evals.gate import Decision
+from pipelines.evaluate import evaluation_of
+from pipelines.ledger import now
+from recipes.recipe import Recipe
+from serving.release import Release, ReleaseInfo
+
+ALWAYS = ("kefu", "Qwen3-1.7B")  # names that every release answers to
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The parts of a release before it is decided on."""
+
+    shop: Shop
+    recipe: Recipe
+    recipe_path: Path
+    quantized: Quantized
+    fp8: Report
+    bf16: Report
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The digests that identify it."""
+        texts = ("intents.yaml", "faq.yaml", "tools.json")
+        return {
+            "quantized": self.quantized.digest,
+            "fp8": self.fp8.digest,
+            "bf16": self.bf16.digest,
+            "shop": json_digest({name: file_digest(self.shop.folder / name) for name in texts}),
+            "prompts": json_digest(folder_files(self.shop.folder / "prompts")),
+            "recipe": file_digest(self.recipe_path),
+        }
+
+    def is_in(self, release: Release) -> bool:
+        """Whether a release was made of exactly these parts."""
+        made_of: Mapping[str, str] = release.manifest["inputs"]
+        return {name: made_of.get(name) for name in self.inputs} == self.inputs
+
+
+def bundle(store: ArtifactStore, candidate: Candidate, decision: Decision) -> Release:
+    """The release of a candidate and the decision on it; a rejected one is kept as well."""
+    return store.build(
+        Release,
+        lambda folder: _fill(folder, candidate, decision),
+        inputs={**candidate.inputs, "decision": json_digest(decision.model_dump())},
+        section=None,
+        code=code_digest("pipelines.bundle", "serving.release"),
+    )
+
+
+def decision_of(release: Release) -> Decision:
+    """The decision that a release carries."""
+    return Decision.model_validate_json((release.folder / "decision.json").read_bytes())
+
+
+def _fill(folder: Path, candidate: Candidate, decision: Decision) -> dict[str, Any]:
+    shop, recipe = candidate.shop, candidate.recipe
+    ignore = shutil.ignore_patterns("manifest.json")
+    shutil.copytree(candidate.quantized.folder, folder / "model", copy_function=_link, ignore=ignore)
+    shutil.copytree(shop.folder / "prompts", folder / "prompts")
+    for name in ("intents.yaml", "faq.yaml", "tools.json"):
+        shutil.copy(shop.folder / name, folder / name)
+    shutil.copy(candidate.recipe_path, folder / "recipe.yaml")
+    evaluation = evaluation_of(candidate.fp8)
+    facts = {"recipe": recipe.name, **candidate.quantized.facts}
+    (folder / "report").mkdir()
+    write_report(folder / "report", evaluation, evaluation_of(candidate.bf16), decision, facts)
+    write_json(folder / "decision.json", decision.model_dump(mode="json"))
+    info = ReleaseInfo(
+        name=recipe.name,
+        purpose=recipe.purpose,
+        languages=recipe.gate.languages,
+        numeric_path=evaluation.numeric_path,
+        model_names=tuple(dict.fromkeys((*ALWAYS, recipe.name))),
+        created=now(),
+    )
+    write_json(folder / "release.json", info.model_dump(mode="json"))
+    sizes = {key: candidate.quantized.facts.get(key) for key in ("bytes_before", "bytes_after")}
+    return {"passed": decision.passed, **sizes}
+
+
+def _link(source: str, target: str) -> None:
+    """Large files are shared with the quantized model, not written twice; across file systems they are copied."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,242 @@
+"""The command `kefu`. Every command reads its input, calls one function, and answers (`pipelines/answer.py`).
+
+Heavy modules are imported inside the commands, so that `kefu --help` answers at once.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.answer import answering
+from pipelines.screen import screen
+from recipes.recipe import RECIPES, Recipe
+
+if TYPE_CHECKING:
+    from pipelines.rollout import Rollout
+
+app = typer.Typer(
+    name="kefu",
+    help="From an online shop's dialogs to a served, gated customer-service agent.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Look at training data, or build a corpus of it.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line, and nothing else there.")]
+Data = Annotated[Path | None, typer.Option("--data", help="A shop's folder instead of the built-in one.")]
+RecipePath = Annotated[Path, typer.Argument(help="A recipe, such as recipes/smollm2-135m.yaml.")]
+EMBEDDED = RECIPES / "smollm2-135m.yaml"
+Model = Annotated[str, typer.Option("--model", help="champion, previous, challenger, a version number, or a folder.")]
+Mechanics = Annotated[bool, typer.Option("--mechanics", help="Let a release through that only proves mechanics.")]
+
+
+@app.command()
+def release(
+    recipe: RecipePath,
+    data: Data = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before starting.")] = False,
+    mechanics: Mechanics = False,
+    json: Json = False,
+) -> None:
+    """Train, merge, quantize, evaluate, decide and, if the gate passes, promote."""
+    with answering(json) as answer:
+        from pipelines.launch import run_release, show
+
+        name = Recipe.read(recipe).name
+        if not (yes or json) and screen().is_terminal and screen().is_interactive and _at_keyboard():
+            typer.confirm(
+                f"Release {name}? It becomes the champion if the gate passes", default=True, abort=True, err=True
+            )
+        answer.body = run_release(recipe, data, mechanics=mechanics)
+        show(answer.body)
+        done = answer.body["status"] == "promoted" or answer.body["promoted_for_mechanics"]
+        answer.exit_code = 0 if done else 1
+
+
+@data_app.command("check")
+def data_check(
+    path: Annotated[Path, typer.Argument(help="A JSON lines file, or a shop's folder.")], json: Json = False
+) -> None:
+    """Say what training would keep of some data; nothing is changed. Exit code 1: it repeats frozen cases."""
+    with answering(json) as answer:
+        from data.shop import Shop
+        from pipelines.prepare import check_data
+
+        answer.body = check_data(path, Shop.default())
+        answer.exit_code = 1 if answer.body["leaks"] else 0
+        screen().print_json(data=answer.body)
+
+
+@data_app.command("build")
+def data_build(recipe: RecipePath, data: Data = None, json: Json = False) -> None:
+    """Build the corpus of a recipe."""
+    with answering(json) as answer:
+        from data.artifact import ArtifactStore, home
+        from data.shop import Shop
+        from pipelines.base import prepare_base
+        from pipelines.prepare import corpus_summary, prepare
+
+        known, shop, store = Recipe.read(recipe), Shop.open(data), ArtifactStore(home() / "artifacts")
+        corpus = prepare(store, shop, known, prepare_base(store, known.base))
+        answer.body = corpus_summary(corpus, shop, known.data)
+        screen().print_json(data=answer.body)
+
+
+@app.command()
+def evaluate(
+    cases: Annotated[Path, typer.Option("--cases", help="Intent cases as JSON lines.")],
+    model: Model = "champion",
+    json: Json = False,
+) -> None:
+    """Ask a release, or a checkpoint folder, for the intents of a file of cases."""
+    with answering(json) as answer:
+        from data.schema import IntentCase, read_jsonl
+        from data.shop import Shop
+        from pipelines.evaluate import evaluate_cases
+
+        read_jsonl(cases, IntentCase)
+        if (Path(model) / "config.json").is_file():
+            shop, serve = Shop.default(), Recipe.read(EMBEDDED).serve
+            answer.body = evaluate_cases(Path(model), cases, serve, shop.prompts, shop.taxonomy.names)
+        else:
+            found = _rollout().resolve(model).release
+            names = found.taxonomy.names
+            answer.body = evaluate_cases(found.model, cases, found.recipe.serve, found.prompts, names)
+        screen().print_json(data=answer.body)
+
+
+@app.command()
+def serve(
+    model: Model = "champion",
+    host: Annotated[str, typer.Option(help="Off loopback, KEFU_API_KEYS must hold keys.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    demo: Annotated[bool, typer.Option("--demo", help="Sign everybody in as one demo customer (loopback).")] = False,
+    mechanics: Mechanics = False,
+    any_path: Annotated[
+        bool, typer.Option("--any-path", help="Serve on a numeric path that was not evaluated.")
+    ] = False,
+    engine_url: Annotated[str | None, typer.Option(help="Use this OpenAI-compatible engine; start none.")] = None,
+    json: Json = False,
+) -> None:
+    """Start a release's engine and open the endpoint, until stopped."""
+    with answering(json) as answer:
+        from pipelines.serve import Endpoint
+        from pipelines.serve import serve as run
+
+        resolved = _rollout().resolve(model)
+        if resolved.stale:
+            screen().print("[yellow]MLflow does not answer: serving the last verified champion, marked stale[/]")
+        run(Endpoint(resolved, host, port, demo, mechanics, any_path, engine_url))
+        answer.body = {"status": "stopped", "version": resolved.version, "digest": resolved.release.digest}
+
+
+@app.command()
+def chat(
+    url: Annotated[str, typer.Option(help="The endpoint, without /v1.")] = "http://127.0.0.1:8000",
+    thinking: Annotated[bool, typer.Option("--thinking", help="Let the model think before it answers.")] = False,
+    json: Json = False,
+) -> None:
+    """Talk to the endpoint in the terminal."""
+    with answering(json) as answer:
+        from pipelines.chat import chat as talk
+
+        answer.body = {"asked": talk(url.rstrip("/").removesuffix("/v1"), thinking)}
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="A version number, or challenger.")],
+    mechanics: Mechanics = False,
+    json: Json = False,
+) -> None:
+    """Make a registered version the champion."""
+    with answering(json) as answer:
+        moved = _rollout().promote(version, mechanics=mechanics)
+        answer.body = vars(moved)
+        said = "is the champion now" if moved.changed else "was the champion already"
+        screen().print(f"version {moved.version} {said}; before: {moved.previous or 'none'} ({moved.seconds} s)")
+
+
+@app.command()
+def rollback(json: Json = False) -> None:
+    """Go back to the champion before this one."""
+    with answering(json) as answer:
+        moved = _rollout().rollback()
+        answer.body = vars(moved)
+        screen().print(f"version {moved.version} is the champion again, {moved.previous} is not ({moved.seconds} s)")
+        if moved.pending:
+            screen().print("[yellow]MLflow does not answer; its aliases follow on the next call[/]")
+
+
+@app.command()
+def ledger(json: Json = False) -> None:
+    """List every promotion and rollback, oldest first."""
+    with answering(json) as answer:
+        from pipelines.ledger import Ledger, dump, last_move_seconds
+
+        entries, standing = Ledger.default().entries(), Ledger.default().standing()
+        champion, previous = standing.champion, standing.previous
+        for entry in entries:
+            screen().print(
+                f"{entry.at}  {entry.action:<8} {entry.step:<6} version {entry.champion.version} {entry.champion.name}"
+            )
+        answer.body = {
+            "version": champion.version if champion else None,
+            "previous": previous.version if previous else None,
+            "seconds": last_move_seconds(entries),
+            "unfinished": standing.unfinished.move if standing.unfinished else None,
+            "entries": dump(entries),
+        }
+
+
+@app.command()
+def doctor(
+    recipe: Annotated[Path, typer.Option("--recipe", help="The recipe that must work here.")] = RECIPES
+    / "smollm2-135m.yaml",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    json: Json = False,
+) -> None:
+    """Check this machine, and say what it lacks. Exit code 3: something needed is missing."""
+    with answering(json) as answer:
+        from pipelines.doctor import examine, report
+
+        checks = examine(recipe, port)
+        colors = {"ok": "green", "note": "yellow", "lacks": "bold red"}
+        for check in checks:
+            screen().print(
+                f"[{colors[check.status]}]{check.status:<5}[/] {check.name:<20} {check.found}", soft_wrap=True
+            )
+            if check.advice:
+                screen().print(f"{'':<27}{check.advice}", style="dim", soft_wrap=True)
+        answer.body = report(checks)
+        answer.exit_code = 0 if answer.body["ok"] else 3
+
+
+@app.command()
+def demo(json: Json = False) -> None:
+    """The whole job on the embedded default, then five questions to what came out."""
+    with answering(json) as answer:
+        from pipelines.demo import demo as run
+
+        answer.body = run()
+        answer.exit_code = 0 if answer.body["status"] == "promoted" else 1
+
+
+def main() -> None:
+    """The entry point of the command."""
+    app()
+
+
+def _rollout() -> "Rollout":
+    from pipelines.registry import Registry
+    from pipelines.rollout import Rollout
+
+    return Rollout(Registry.open())
+
+
+def _at_keyboard() -> bool:
+    import sys
+
+    return sys.stdin.isatty()

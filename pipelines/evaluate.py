@@ -1,0 +1,199 @@
+"""Evaluation of a checkpoint as it is served: an engine is started on it and asked over HTTP; the figures are kept.
+
+One report is reused for as long as model, cases, prompts, tools and numeric path stay the same. Not covered: judging
+figures (`evals/gate.py`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from evals.report import write_report
+
+from data.artifact import Artifact, ArtifactStore, Corpus, Report, code_digest, file_digest, home, json_digest
+from data.chat import Prompts
+from data.errors import BadInput
+from data.schema import IntentCase, read_jsonl
+from data.shop import Shop
+from evals.metrics import Evaluation
+from evals.metrics import evaluate as measure
+from evals.predict import predict_intents, predict_tools
+from pipelines.screen import progress_bar
+from recipes.recipe import Recipe, ServeRecipe
+from serving.dequantize import quantization_scheme
+from serving.engine import Engine, running_engine
+from serving.hardware import Hardware, NumericPath
+from serving.release import Release
+
+SERVED_NAME = "candidate"
+CODE = ("evals.predict", "evals.metrics", "evals.statistics", "evals.report", "data.chat", "serving.engine")
+
+
+def evaluate(store: ArtifactStore, model: Artifact, shop: Shop, recipe: Recipe, corpus: Corpus) -> Report:
+    """The report of a checkpoint, or of a whole release, on the shop's frozen cases and the corpus's held-out ones.
+
+    Raises:
+        EnvironmentLacks: the engine cannot be started.
+    """
+    path = numeric_path(checkpoint(model))
+    # a champion is asked as it is served: with its own prompts and tools
+    prompts = model.prompts if isinstance(model, Release) else shop.prompts
+    served = list(model.tools) if isinstance(model, Release) else served_tools(shop, recipe.serve)
+    return store.build(
+        Report,
+        lambda target: _evaluate(target, model, path, shop, recipe, corpus, prompts, served),
+        inputs={
+            "model": model.digest,
+            "cases": json_digest(shop.case_digests()),
+            "held_out": file_digest(corpus.folder / "held_out.jsonl"),
+            "prompts": json_digest(prompts.model_dump()),
+            "tools": json_digest(served),
+            "labels": json_digest(shop.taxonomy.names),
+            "numeric_path": path,
+        },
+        section=recipe.serve.model_dump(mode="json"),
+        code=code_digest(*CODE),
+    )
+
+
+def evaluation_of(report: Report) -> Evaluation:
+    """What a report says, as the gate takes it."""
+    return read_evaluation(report.folder / "evaluation.json")
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Reads `evaluation.json`.
+
+    Raises:
+        BadInput: it is missing or of another version of Kefu.
+    """
+    try:
+        return Evaluation.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: not an evaluation that this version reads: {error}") from error
+
+
+def evaluate_cases(
+    folder: Path, path: Path, serve: ServeRecipe, prompts: Prompts, labels: Sequence[str]
+) -> dict[str, Any]:
+    """The intent figures of a checkpoint on a file of cases; keeps nothing.
+
+    Raises:
+        BadInput: the file is missing or malformed, or expects an intent that is not among `labels`.
+    """
+    cases = read_jsonl(path, IntentCase)
+    unknown = sorted({case.intent for case in cases} - set(labels))
+    if unknown:
+        raise BadInput(f"{path}: unknown intent(s) {', '.join(unknown)}; the taxonomy has {', '.join(labels)}")
+    with _engine(folder, serve) as engine, progress_bar("evaluate", len(cases)) as done:
+        predictions = predict_intents(
+            engine.base_url, SERVED_NAME, cases, prompts, labels, concurrency=serve.engine.max_num_seqs, progress=done
+        )
+    figures = measure(
+        model=folder.name, model_digest="", numeric_path=engine.numeric_path, labels=labels, predictions=predictions
+    ).overall
+    assert figures is not None, "read_jsonl refuses an empty file"
+    return {
+        "cases": figures.cases,
+        "macro_f1": figures.macro_f1,
+        "accuracy": figures.accuracy,
+        "lower": figures.macro_f1_interval.lower,
+        "upper": figures.macro_f1_interval.upper,
+        "per_intent": figures.per_intent,
+        "unparsable": figures.unparsable,
+        "oos_recall": figures.out_of_scope_recall,
+        "numeric_path": engine.numeric_path,
+    }
+
+
+def checkpoint(model: Artifact) -> Path:
+    """The checkpoint folder of a model artifact."""
+    return model.model if isinstance(model, Release) else model.folder
+
+
+def numeric_path(folder: Path) -> NumericPath:
+    """How this machine would compute with a checkpoint."""
+    return Hardware.detect().numeric_path(quantization_scheme(folder))
+
+
+def served_tools(shop: Shop, serve: ServeRecipe) -> list[dict[str, Any]]:
+    """The schemas of the tools that a recipe serves.
+
+    Raises:
+        BadInput: the shop lacks one.
+    """
+    missing = [name for name in serve.tools if name not in shop.tools]
+    if missing:
+        raise BadInput(
+            f"serve.tools: {', '.join(missing)} not in {shop.folder / 'tools.json'}; it has {', '.join(shop.tools)}"
+        )
+    return [shop.tools[name] for name in serve.tools]
+
+
+def _evaluate(
+    target: Path,
+    model: Artifact,
+    path: NumericPath,
+    shop: Shop,
+    recipe: Recipe,
+    corpus: Corpus,
+    prompts: Prompts,
+    served: list[dict[str, Any]],
+) -> dict[str, Any]:
+    frozen, tools = shop.intent_cases(), shop.tool_cases()
+    held_out = read_held_out(corpus)
+    names, width = shop.taxonomy.names, recipe.serve.engine.max_num_seqs
+    total = len(frozen) + len(held_out) + len(tools)
+    with _engine(checkpoint(model), recipe.serve) as engine, progress_bar(f"evaluate {model.kind}", total) as done:
+        url = engine.base_url
+        assert engine.numeric_path == path, "the key of this report names another path"
+
+        def after(count: int) -> Callable[[int], None]:
+            return lambda more: done(count + more)
+
+        predictions = [
+            *predict_intents(url, SERVED_NAME, frozen, prompts, names, concurrency=width, progress=done),
+            *predict_intents(
+                url,
+                SERVED_NAME,
+                held_out,
+                prompts,
+                names,
+                held_out=True,
+                concurrency=width,
+                progress=after(len(frozen)),
+            ),
+        ]
+        calls = predict_tools(
+            url,
+            SERVED_NAME,
+            tools,
+            prompts,
+            served,
+            concurrency=width,
+            progress=after(total - len(tools)),
+        )
+    evaluation = measure(
+        model=f"{recipe.name} {model.kind}",
+        model_digest=model.digest,
+        numeric_path=path,
+        labels=names,
+        predictions=predictions,
+        tool_predictions=calls,
+    )
+    write_report(target, evaluation, None, None, {"recipe": recipe.name, "numeric_path": path})
+    return {"cases": len(frozen), "held_out": len(held_out), "tool_cases": len(tools), "numeric_path": path}
+
+
+def read_held_out(corpus: Corpus) -> list[IntentCase]:
+    """The corpus's held-out utterances; a small corpus may have none."""
+    path = corpus.folder / "held_out.jsonl"
+    return read_jsonl(path, IntentCase) if path.stat().st_size else []
+
+
+@contextmanager
+def _engine(folder: Path, serve: ServeRecipe) -> Iterator[Engine]:
+    log = home() / "logs" / f"engine-{folder.parent.name}-{folder.name}.log"
+    with running_engine(folder, serve, served_names=[SERVED_NAME], log=log) as engine:
+        yield engine

@@ -1,0 +1,183 @@
+"""The endpoint of one release: its engine, then the gateway before it; and nothing of either when it stops.
+
+Not covered: swapping the release while serving.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from data.artifact import home
+from data.errors import CheckFailed, EnvironmentLacks
+from data.shop import Shop
+from pipelines.evaluate import numeric_path
+from pipelines.rollout import Resolved
+from pipelines.screen import screen
+from serving.database import Database
+from serving.engine import Engine, require_port, running_engine
+from serving.hardware import Hardware
+from serving.identity import customer_key
+from serving.orders import OrderStore, ShopTables, read_orders
+from serving.settings import GatewaySettings
+
+GRACE_S = 20  # for streams that are open when the endpoint is told to stop
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where and how a release is to be served."""
+
+    resolved: Resolved
+    host: str = "127.0.0.1"
+    port: int = 8000
+    demo: bool = False
+    mechanics: bool = False
+    any_path: bool = False
+    engine_url: str | None = None  # an engine elsewhere, instead of our own
+
+    def check(self) -> None:
+        """Refuses, before anything is started, what must not or cannot be served.
+
+        Raises:
+            CheckFailed: a release that is for mechanics, or was evaluated on another numeric path.
+            EnvironmentLacks: the port is taken.
+        """
+        info = self.resolved.release.info
+        if info.purpose == "mechanics" and not self.mechanics:
+            raise CheckFailed(
+                f"{info.name} proves mechanics and answers nothing useful; serve it with --mechanics if that is meant"
+            )
+        require_port(self.port, self.host)
+        if self.engine_url is None and not self.any_path:
+            path = numeric_path(self.resolved.release.model)
+            if path != info.numeric_path:
+                raise CheckFailed(
+                    f"{info.name} was evaluated as {info.numeric_path}; here it is {path}: "
+                    f"{Hardware.detect().explain(path)}. Evaluate it here first (kefu evaluate --cases FILE), "
+                    "then serve it with --any-path"
+                )
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{self.host}:{self.port}"
+
+
+def serve(endpoint: Endpoint) -> None:
+    """Serves until SIGINT or SIGTERM; then open streams end, the engine is stopped, and no process is left."""
+    with stoppable(), gateway(endpoint) as server:
+        screen().print(f"[bold green]ready[/]  {endpoint.url}/v1  (models: kefu, Qwen3-1.7B; stop with Ctrl+C)")
+        server.run()
+
+
+@contextlib.contextmanager
+def serving(endpoint: Endpoint) -> Iterator[str]:
+    """Serves while the block runs, in a thread; yields the base URL."""
+    with gateway(endpoint) as server:
+        thread = threading.Thread(target=server.run, name="gateway")
+        thread.start()
+        try:
+            while not server.started:
+                if not thread.is_alive():
+                    raise EnvironmentLacks(f"the gateway could not open {endpoint.url}; see the lines above")
+                time.sleep(0.05)
+            yield endpoint.url
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@contextlib.contextmanager
+def gateway(endpoint: Endpoint) -> Iterator[Any]:
+    """A uvicorn server with the gateway of a release, its engine running; the caller runs it.
+
+    Raises:
+        CheckFailed, EnvironmentLacks: as `Endpoint.check`, or the engine does not start.
+    """
+    import uvicorn
+
+    from serving.gateway import create_app
+
+    endpoint.check()
+    release = endpoint.resolved.release
+    with _engine(endpoint) as engine_url:
+        settings = GatewaySettings(
+            release=release,
+            engine_base_url=engine_url,
+            customer_key=customer_key(),
+            host=endpoint.host,
+            demo=endpoint.demo,
+            api_keys=tuple(filter(None, os.environ.get("KEFU_API_KEYS", "").split(","))),
+            stale=endpoint.resolved.stale,
+        )
+        if endpoint.demo:
+            seed_demo_orders(settings.shop_url)
+        config = uvicorn.Config(
+            create_app(settings),
+            host=endpoint.host,
+            port=endpoint.port,
+            log_level="warning",
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        yield uvicorn.Server(config)
+
+
+def seed_demo_orders(url: str) -> None:
+    """Puts the shop's sample orders into its database where they are missing."""
+    database = Database.open(url, ShopTables)
+    try:
+        OrderStore(database).seed(read_orders(Shop.default().train / "orders.jsonl"))
+    finally:
+        database.close()
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Turns SIGTERM and SIGINT into a quiet end of the block, clean-up included; later ones are ignored meanwhile."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        raise _Stopped
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    except _Stopped:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Stopped(BaseException):
+    """Somebody asked us to stop."""
+
+
+@contextlib.contextmanager
+def _engine(endpoint: Endpoint) -> Iterator[str]:
+    if endpoint.engine_url is not None:
+        yield endpoint.engine_url.rstrip("/").removesuffix("/v1")
+        return
+    release = endpoint.resolved.release
+    log = home() / "logs" / "engine-serve.log"
+    screen().print(f"starting the engine of {release.info.name} ({release.digest[:12]}); its log: {_short(log)}")
+    names = dict.fromkeys(("kefu", *release.info.model_names))
+    with running_engine(release.model, release.recipe.serve, served_names=list(names), log=log) as engine:
+        _explain(engine)
+        yield engine.base_url
+
+
+def _explain(engine: Engine) -> None:
+    screen().print(f"engine ready: {Hardware.detect().explain(engine.numeric_path)}")
+
+
+def _short(path: Path) -> str:
+    return str(path).replace(str(Path.home()), "~", 1)

@@ -1,0 +1,180 @@
+"""TRL's trainer as Kefu runs it: logits only where something is learned, batches of like length. One process.
+
+What TRL 1.16 adds on a CPU is left out, none of it part of the mathematics: scores of prompt tokens, entropy, token
+accuracy. Its fused head cannot be used at all beside trained rows of a tied embedding: it wants the stored weight,
+without those rows, and fails at their wrapper. Not covered: several GPUs.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.artifact import Base
+from pipelines.base import load_model, load_tokenizer
+from pipelines.encode import Encoded
+from recipes.recipe import LoraRecipe
+
+OnStep = Callable[[int, Mapping[str, float]], None]
+IGNORED = -100  # a label without loss, by PyTorch's convention
+SCORED_AT_ONCE = 512  # positions whose logits are held in memory; more are scored in pieces and recomputed backwards
+
+
+def make_trainer(
+    base: Base, rows: Sequence[Encoded], recipe: LoraRecipe, checkpoints: Path, on_step: OnStep, bar: Any
+) -> Any:
+    """The trainer for encoded rows, ready to run; checkpoints go below `checkpoints`."""
+    import datasets
+    import transformers
+    from trl import SFTConfig
+
+    from serving.hardware import Hardware
+
+    hardware = Hardware.detect()
+    bf16 = hardware.compute_dtype == "bfloat16"
+    transformers.utils.logging.disable_progress_bar()
+    transformers.set_seed(recipe.seed)  # the adapter's first values
+    # FP32 under BF16 autocast is the faster and exacter way on a CPU; a GPU need not hold the frozen weights in FP32
+    model = load_model(base.folder, "bfloat16" if hardware.gpu else "float32")
+    options = SFTConfig(
+        output_dir=str(checkpoints),
+        per_device_train_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.gradient_accumulation,
+        num_train_epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.scheduler,
+        warmup_steps=recipe.warmup,
+        weight_decay=recipe.weight_decay,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        save_steps=recipe.save_steps,
+        save_total_limit=2,
+        logging_steps=1,
+        bf16=bf16,
+        use_cpu=hardware.gpu is None,
+        dataloader_pin_memory=hardware.gpu is not None,
+        disable_tqdm=True,
+        report_to="none",
+        seed=recipe.seed,
+    )
+    trainer = _trainer_class()(
+        model=model,
+        args=options,
+        train_dataset=datasets.Dataset.from_list([_example(row) for row in rows]),
+        processing_class=load_tokenizer(base.folder),
+        peft_config=_lora(recipe, base),
+        callbacks=[_callback(on_step, bar)],
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    return trainer
+
+
+def _example(row: Encoded) -> dict[str, list[int]]:
+    return {"input_ids": row.prompt + row.completion, "labels": [IGNORED] * len(row.prompt) + row.completion}
+
+
+def _lora(recipe: LoraRecipe, base: Base) -> Any:
+    from peft import LoraConfig
+
+    targets = recipe.target_modules
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        trainable_token_indices=base.facts["new_token_ids"] or None,  # LoRA alone would leave new rows as they are
+    )
+
+
+def _trainer_class() -> Any:
+    """TRL's trainer with the two changes that this module is about; built here so that importing it stays cheap."""
+    import torch
+    from torch.nn.functional import cross_entropy
+    from torch.utils.checkpoint import checkpoint
+    from transformers.trainer_pt_utils import get_length_grouped_indices
+    from trl import SFTTrainer
+
+    class GroupedByLength(torch.utils.data.Sampler[int]):  # type: ignore[misc]
+        """Rows of like length together, in an order that depends on seed and epoch alone, so that a resumed run sees
+        what an uninterrupted one sees (Transformers' own sampler draws from the global generator)."""
+
+        def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
+            self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
+
+        def set_epoch(self, epoch: int) -> None:
+            self.epoch = epoch
+
+        def __len__(self) -> int:
+            return len(self.lengths)
+
+        def __iter__(self) -> Iterator[int]:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+            return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+
+    class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
+        """Scores only the positions that have a label, through the model's own head (see above)."""
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> GroupedByLength:
+            lengths = [len(ids) for ids in self.train_dataset["input_ids"]]
+            batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            return GroupedByLength(lengths, batch, self.args.seed)
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            assert not return_outputs, "there are no logits to return"
+            causal = self.accelerator.unwrap_model(model).get_base_model()
+            targets = inputs["labels"][:, 1:]
+            learned = targets != IGNORED
+            with self.accelerator.autocast():
+                hidden = causal.base_model(
+                    input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
+                ).last_hidden_state[:, :-1]
+                total = summed_loss(causal.lm_head, hidden[learned], targets[learned])
+            return total / (learned.sum() if num_items_in_batch is None else num_items_in_batch)
+
+    def summed_loss(head: Any, hidden: Any, targets: Any) -> Any:
+        def piece(states: Any, labels: Any) -> Any:
+            return cross_entropy(head(states).float(), labels, reduction="sum")
+
+        if len(targets) <= SCORED_AT_ONCE:
+            return piece(hidden, targets)
+        pieces = zip(hidden.split(SCORED_AT_ONCE), targets.split(SCORED_AT_ONCE), strict=True)
+        return sum(checkpoint(piece, states, labels, use_reentrant=False) for states, labels in pieces)
+
+    return CompletionTrainer
+
+
+def progress_bar() -> Any:
+    """A bar with the time left on standard error, as a context manager (rich's)."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *times)
+    return Progress(*columns, console=Console(file=sys.stderr))
+
+
+def _callback(on_step: OnStep, bar: Any) -> Any:
+    """Moves the bar and hands every step's figures on."""
+    from transformers import TrainerCallback
+
+    class Steps(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.task = bar.add_task("train", total=state.max_steps, completed=state.global_step)
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **_: Any) -> None:
+            if "loss" in logs:
+                bar.update(self.task, completed=state.global_step, description=f"train  loss {logs['loss']:.3f}")
+                on_step(state.global_step, {key: float(value) for key, value in logs.items()})
+
+    return Steps()

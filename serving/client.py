@@ -1,0 +1,190 @@
+"""The engine as the gateway sees it: OpenAI's chat completions over HTTP, with deadlines.
+
+The transport is the seam for tests. Closing a response, or being cancelled, closes the connection, on which the
+engine drops the work. Not covered: retries.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from serving.errors import BadRequest, EngineTimeout, EngineUnavailable
+from serving.reasoning import separate
+
+CONNECT_TIMEOUT_S = 5.0
+READY_TIMEOUT_S = 2.0
+_CHAT = "/v1/chat/completions"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call as the engine parsed it; `arguments` is JSON text, which may be broken."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one or of several completions."""
+
+    prompt: int = 0
+    completion: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(self.prompt + other.prompt, self.completion + other.completion)
+
+    @classmethod
+    def of(cls, usage: Mapping[str, Any] | None) -> "Usage":
+        """From OpenAI's shape; missing is zero."""
+        usage = usage or {}
+        return cls(usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
+
+    def public(self) -> dict[str, int]:
+        """In OpenAI's shape."""
+        total = self.prompt + self.completion
+        return {"prompt_tokens": self.prompt, "completion_tokens": self.completion, "total_tokens": total}
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One answer of the engine, its reasoning apart."""
+
+    content: str
+    reasoning: str
+    calls: tuple[Call, ...]
+    finish_reason: str
+    usage: Usage
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> "Completion":
+        """Reads the engine's JSON.
+
+        Raises:
+            EngineUnavailable: it is not a chat completion.
+        """
+        try:
+            choice = body["choices"][0]
+            message = choice["message"]
+            content, reasoning = separate(message)
+            calls = tuple(
+                Call(call.get("id") or "", call["function"]["name"] or "", call["function"]["arguments"] or "")
+                for call in message.get("tool_calls") or ()
+            )
+            finish = choice.get("finish_reason") or "stop"
+            return cls(content, reasoning, calls, finish, Usage.of(body.get("usage")))
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise EngineUnavailable("the engine's answer is not a chat completion") from error
+
+
+class EngineClient:
+    """A client of one engine."""
+
+    def __init__(
+        self, base_url: str, model: str, timeout_s: float, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """`base_url` without /v1; `timeout_s` is the deadline of a whole call, streams included."""
+        self._model, self._timeout_s = model, timeout_s
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            transport=transport,
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            trust_env=False,
+        )
+
+    async def complete(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """One chat completion, as the engine's JSON.
+
+        Raises:
+            BadRequest, EngineUnavailable, EngineTimeout: as the engine answered, or did not.
+        """
+        async with _service_errors(), asyncio.timeout(self._timeout_s):
+            response = await self._http.post(_CHAT, json={**payload, "model": self._model})
+            _raise_for(response.status_code, response.content)
+            body = response.json()
+        if not isinstance(body, dict):
+            raise EngineUnavailable("the engine's answer is not a JSON object")
+        return body
+
+    async def stream(self, payload: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """The chunks of a streamed chat completion, usage included; raises like `complete`, at any point."""
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        body = {**payload, "model": self._model, "stream": True, "stream_options": {"include_usage": True}}
+        async with _service_errors(), AsyncExitStack() as stack:
+            async with asyncio.timeout_at(deadline):
+                response = await stack.enter_async_context(self._http.stream("POST", _CHAT, json=body))
+                if response.status_code != httpx.codes.OK:
+                    _raise_for(response.status_code, await response.aread())
+            async for line in _before(deadline, response.aiter_lines()):
+                data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
+                if data == "[DONE]":
+                    return
+                if data:
+                    yield _chunk(data)
+
+    async def ready(self) -> bool:
+        """Whether the engine answers now."""
+        try:
+            response = await self._http.get("/v1/models", timeout=READY_TIMEOUT_S)
+        except httpx.HTTPError:
+            return False
+        return response.status_code == httpx.codes.OK
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+
+@asynccontextmanager
+async def _service_errors() -> AsyncIterator[None]:
+    """Tells transport errors as service errors."""
+    try:
+        yield
+    except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout) as error:
+        raise EngineTimeout("the engine did not answer in time; try again, or ask for fewer tokens") from error
+    except (httpx.HTTPError, httpx.StreamError, ValueError) as error:
+        raise EngineUnavailable(
+            f"the engine cannot be reached ({type(error).__name__}); try again in a moment"
+        ) from error
+
+
+async def _before(deadline: float, lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                line = await anext(lines)
+        except StopAsyncIteration:
+            return
+        yield line
+
+
+def _chunk(data: str) -> dict[str, Any]:
+    chunk = json.loads(data)
+    if not isinstance(chunk, dict) or "error" in chunk:
+        raise EngineUnavailable("the engine failed in the middle of its answer")
+    return chunk
+
+
+def _raise_for(status: int, content: bytes) -> None:
+    if status == httpx.codes.OK:
+        return
+    message = _message(content)
+    if status in (400, 413, 422):
+        raise BadRequest(f"the engine refused the request: {message}", code="engine_refused")
+    raise EngineUnavailable(f"the engine answered {status}; try again in a moment")
+
+
+def _message(content: bytes) -> str:
+    try:
+        body = json.loads(content)
+        found = body.get("error", body)
+        return str(found.get("message", "no reason given"))[:500]
+    except (ValueError, AttributeError):
+        return "no reason given"

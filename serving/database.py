@@ -1,0 +1,90 @@
+"""One way to open a database: SQLite by default, PostgreSQL by URL; reads and writes are whole transactions.
+
+Not covered: migrations of an existing schema.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from data.artifact import home
+from data.errors import BadInput, EnvironmentLacks
+
+BUSY_TIMEOUT_S = 10
+
+
+def database_url(name: str) -> str:
+    """`$KEFU_DATABASE_URL`, or the SQLite file `name` (shop.db, conversations.db) in `$KEFU_HOME`."""
+    return os.environ.get("KEFU_DATABASE_URL") or f"sqlite:///{home() / name}"
+
+
+class Database:
+    """An engine and its tables."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, url: str, tables: type[DeclarativeBase]) -> "Database":
+        """Connects and creates the tables that are missing.
+
+        Raises:
+            BadInput: the URL is not one of a database.
+            EnvironmentLacks: the driver is missing or the database does not answer.
+        """
+        try:
+            parsed = make_url(url)
+            sqlite = parsed.get_backend_name() == "sqlite"
+            if sqlite and parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = create_engine(
+                parsed, connect_args={"timeout": BUSY_TIMEOUT_S} if sqlite else {}, pool_pre_ping=not sqlite
+            )
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise BadInput(
+                f"{url!r} is not a database URL ({error}); expected sqlite:///FILE or postgresql+psycopg://..."
+            ) from error
+        except ImportError as error:
+            raise EnvironmentLacks(f"the driver of this database is not installed: {error}") from error
+        if sqlite:
+            event.listen(engine, "connect", _own_transactions)
+            event.listen(engine, "begin", _begin)
+        try:
+            tables.metadata.create_all(engine)
+        except SQLAlchemyError as error:
+            raise EnvironmentLacks(f"the database {parsed.render_as_string()} does not answer: {error}") from error
+        return cls(engine)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reading."""
+        with Session(self._engine.execution_options(kefu_reads=True)) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction: committed when the block ends, undone when it raises."""
+        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._engine.dispose()
+
+
+def _own_transactions(connection: Any, _record: Any) -> None:
+    """SQLite's driver would open transactions late and by itself; `_begin` opens them instead."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _begin(connection: Any) -> None:
+    """A writer takes its lock at once: two transactions that read first and write later would deadlock."""
+    reads = connection.get_execution_options().get("kefu_reads")
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -1,0 +1,200 @@
+"""The only starter of engines: vLLM in its own environment, on loopback, for evaluation and for serving alike.
+
+`running_engine` starts it, waits until it has really completed a prompt, and leaves no process behind. Not covered: restarts
+after a crash, several engines behind one port, engines elsewhere (the gateway takes any OpenAI-compatible URL).
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from data.artifact import ArtifactStore, home
+from data.errors import BadInput, EnvironmentLacks
+from recipes.recipe import ServeRecipe
+from serving.dequantize import dequantized, quantization_scheme
+from serving.hardware import Hardware, NumericPath
+
+START_TIMEOUT_S = 600
+STOP_TIMEOUT_S = 30
+_ROOT = Path(__file__).resolve().parent.parent
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A running engine."""
+
+    base_url: str  # http://127.0.0.1:PORT, without /v1
+    numeric_path: NumericPath
+    pid: int
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process still runs."""
+        return self.process.poll() is None
+
+
+def engine_python() -> Path:
+    """The Python of the engine's environment: `.venv-engine` beside the code, or `$KEFU_ENGINE_PYTHON`.
+
+    Raises:
+        EnvironmentLacks: it does not exist.
+    """
+    python = Path(os.environ.get("KEFU_ENGINE_PYTHON") or _ROOT / ".venv-engine" / "bin" / "python")
+    if not python.exists():
+        raise EnvironmentLacks(f"no engine environment: {python} does not exist; run `make engine` in {_ROOT}")
+    return python
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def require_port(port: int, host: str = "127.0.0.1") -> None:
+    """Raises `EnvironmentLacks` if `port` cannot be opened on `host`."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise EnvironmentLacks(
+                f"port {port} on {host} cannot be opened ({error.strerror}); choose another by --port"
+            ) from error
+
+
+@contextlib.contextmanager
+def running_engine(
+    model: Path,
+    serve: ServeRecipe,
+    *,
+    served_names: Sequence[str],
+    log: Path,
+    port: int | None = None,
+) -> Iterator[Engine]:
+    """Serves the checkpoint folder `model` while the block runs.
+
+    Raises:
+        BadInput: the folder is no checkpoint.
+        EnvironmentLacks: no engine environment, the port is taken, or the engine died at start (its last lines are shown).
+    """
+    hardware = Hardware.detect()
+    scheme = quantization_scheme(model)
+    path = hardware.numeric_path(scheme)
+    if path.startswith("dequantized"):
+        model = dequantized(ArtifactStore(home() / "artifacts"), model, hardware.compute_dtype).folder
+    port = free_port() if port is None else port
+    require_port(port)
+    command = [str(engine_python()), "-m", "vllm.entrypoints.openai.api_server"]
+    command += engine_arguments(model, serve, hardware, served_names, port)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=_environment(hardware),
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+    try:
+        engine = Engine(f"http://127.0.0.1:{port}", path, process.pid, process)
+        _wait_until_ready(engine, served_names[0], log)
+        yield engine
+    finally:
+        _stop(process)
+
+
+def engine_arguments(
+    model: Path, serve: ServeRecipe, hardware: Hardware, served_names: Sequence[str], port: int
+) -> list[str]:
+    """vLLM's flags for this model on this machine: one template, tool parser and reasoning parser for every base."""
+    engine = serve.engine
+    arguments = ["--model", str(model), "--served-model-name", *served_names]
+    arguments += ["--host", "127.0.0.1", "--port", str(port), "--dtype", hardware.compute_dtype]
+    arguments += ["--max-model-len", str(serve.context), "--max-num-seqs", str(engine.max_num_seqs)]
+    arguments += ["--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--reasoning-parser", "qwen3"]
+    arguments += ["--default-chat-template-kwargs", json.dumps({"enable_thinking": False})]
+    arguments += ["--generation-config", "vllm", "--shutdown-timeout", "20", "--no-enable-log-requests"]
+    if hardware.gpu:
+        arguments += ["--gpu-memory-utilization", str(engine.gpu_memory_utilization)]
+        arguments += ["--kv-cache-dtype", engine.kv_cache_dtype]
+    else:
+        arguments += ["--kv-cache-memory-bytes", str(int(engine.kv_cache_gib * 2**30))]
+    if engine.enforce_eager:
+        arguments.append("--enforce-eager")
+    return arguments
+
+
+def last_lines(log: Path, count: int = 15) -> str:
+    """The end of a log, for an error message."""
+    try:
+        return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+    except OSError:
+        return "(no log)"
+
+
+def _environment(hardware: Hardware) -> dict[str, str]:
+    cores = sorted(os.sched_getaffinity(0))
+    return os.environ | {
+        "PYTHONPATH": str(Path(__file__).resolve().parent / "engine_site"),
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),  # left alone, vLLM keeps a core of two for itself
+        "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
+        "VLLM_ENGINE_ITERATION_TIMEOUT_S": "300",
+    }
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _wait_until_ready(engine: Engine, name: str, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    question = {"model": name, "prompt": "ready", "max_tokens": 1, "temperature": 0}
+    while time.monotonic() < deadline:
+        if not engine.alive:
+            raise EnvironmentLacks(
+                f"the engine died at start (exit status {engine.process.returncode}); the end of {log}:\n{last_lines(log)}"
+            )
+        try:
+            answer = httpx.post(f"{engine.base_url}/v1/completions", json=question, timeout=60)
+        except httpx.TransportError:
+            time.sleep(0.5)
+            continue
+        if answer.is_success:
+            return
+        if answer.status_code < 500:
+            raise BadInput(f"the engine refuses to complete a prompt ({answer.status_code}): {answer.text[:500]}")
+        time.sleep(0.5)
+    raise EnvironmentLacks(
+        f"the engine gave no answer within {START_TIMEOUT_S} s; the end of {log}:\n{last_lines(log)}"
+    )
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ends the engine: asks the server, waits, then kills what is left of its process group; nothing may remain."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=STOP_TIMEOUT_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

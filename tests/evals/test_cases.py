@@ -1,0 +1,83 @@
+"""The frozen cases are what their README says. A change of one needs a note there and the scores before and after."""
+
+import csv
+from collections import Counter
+
+import pytest
+from sklearn.metrics import cohen_kappa_score
+
+from data.artifact import file_digest
+from data.schema import IntentCase, Language
+from data.shop import Shop
+
+SHOP = Shop.default()
+INTENTS = SHOP.intent_cases()
+TOOLS = SHOP.tool_cases()
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+
+
+def test_digests_match() -> None:
+    lines = (SHOP.cases / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    written = {name: digest for digest, name in (line.split() for line in lines)}
+    assert written == SHOP.case_digests()
+    assert all(file_digest(SHOP.cases / name) == digest for name, digest in written.items())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_twelve_for_each_intent_eight_of_them_plain(language: Language) -> None:
+    cases = [case for case in INTENTS if case.language == language]
+    assert Counter(c.intent for c in cases) == dict.fromkeys(SHOP.taxonomy.names, 12)
+    plain = Counter(c.intent for c in cases if c.style == "plain")
+    assert plain == dict.fromkeys(SHOP.taxonomy.names, 8)
+    hard = {c.style for c in cases} - {"plain"}
+    assert hard == {"typos", "slang", "long_context", "negation", "code_mixing", "boundary"}
+
+
+def test_ids_are_unique_and_say_what_they_are() -> None:
+    assert len({c.id for c in INTENTS} | {c.id for c in TOOLS}) == len(INTENTS) + len(TOOLS)
+    assert all(c.id.rsplit("-", 1)[0] == f"{c.language}-{c.intent}" for c in INTENTS)
+
+
+def test_texts_are_unique() -> None:
+    repeated = {text: n for text, n in Counter(" ".join(c.text.lower().split()) for c in INTENTS).items() if n > 1}
+    assert repeated == {}
+
+
+def test_two_independent_readings_agree_as_reported() -> None:
+    with (SHOP.cases / "readings.csv").open(encoding="utf-8", newline="") as file:
+        readings = {row["id"]: (row["first"], row["second"]) for row in csv.DictReader(file)}
+    assert readings.keys() == {c.id for c in INTENTS}
+    for language in LANGUAGES:
+        cases = [c for c in INTENTS if c.language == language]
+        assert sum(readings[c.id] == (c.intent, c.intent) for c in cases) == 300
+        first, second = zip(*(readings[c.id] for c in cases), strict=True)
+        assert cohen_kappa_score(first, second) == 1.0
+    readme = (SHOP.cases / "README.md").read_text(encoding="utf-8")
+    assert "300 of 300 English and 300 of 300 Chinese" in readme and "kappa 1.0" in readme
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_tool_cases_call_known_tools_with_their_arguments(language: Language) -> None:
+    cases = [case for case in TOOLS if case.language == language]
+    assert len(cases) == 40
+    assert sum(c.expect is None for c in cases) == 14
+    for case in cases:
+        if case.expect is not None:
+            schema = SHOP.tools[case.expect.name]["function"]["parameters"]
+            assert case.expect.arguments.keys() == set(schema["required"])
+            assert all(isinstance(value, str) for value in case.expect.arguments.values())
+
+
+def test_expected_arguments_are_in_the_conversation() -> None:
+    for case in TOOLS:
+        said = "\n".join(m.content for m in case.messages)
+        if case.expect is not None:
+            assert case.expect.arguments["order_id"] in said, case.id
+
+
+def test_each_language_is_written_in_its_script() -> None:
+    def han(case: IntentCase) -> bool:
+        return any("\u4e00" <= character <= "\u9fff" for character in case.text)
+
+    assert all(han(c) for c in INTENTS if c.language == "zh")
+    assert all(c.style == "code_mixing" for c in INTENTS if c.language == "en" and han(c))

@@ -1,0 +1,124 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from data.schema import IntentCase
+from data.shop import Shop
+from evals.gate import Decision, decide
+from evals.metrics import Evaluation
+from evals.predict import Prediction
+from evals.report import write_report
+from recipes.recipe import GateRecipe
+from tests.evals.conftest import evaluation, intent_predictions, tool_predictions
+
+FACTS = {"bytes_before": 270_000_000, "sizes": {"bytes_after": 160_000_000, "ratio": 0.59259}, "recipe": "smollm2-135m"}
+THRESHOLDS = GateRecipe(languages=("en",), intent_f1=0.924, retention=0.97, tool_calls=0.9)
+HOSTILE = "<script>alert(1)</script> | `x` \n 我的快递呢"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rejected candidate with every kind of failure, in both languages."""
+    folder = tmp_path_factory.mktemp("report")
+    english = intent_predictions(40, [0, 5, 8, 13])
+    odd = IntentCase(id="odd", text=HOSTILE, intent="refund_status", language="zh", style="slang")
+    unparsable = Prediction(case=odd, predicted=None, raw="<b>refund</b>")
+    failed = Prediction(case=odd.model_copy(update={"id": "lost"}), predicted=None, error="HTTP 500: boom")
+    foreign = Prediction(case=odd.model_copy(update={"id": "far"}), predicted="never_heard_of")
+    candidate = evaluation(
+        [*english, *intent_predictions(8, language="zh"), unparsable, failed, foreign], tool_predictions(9, [0, 1])
+    )
+    perfect = [p.model_copy(update={"predicted": p.case.intent, "error": None}) for p in candidate.predictions]
+    bf16 = evaluation(
+        [perfect[0].model_copy(update={"predicted": None}), *perfect[1:]], tool_predictions(9), digest="bf16"
+    )
+    write_report(folder, candidate, bf16, decide(candidate, bf16, None, THRESHOLDS), FACTS)
+    return folder
+
+
+def test_the_files(report: Path) -> None:
+    names = {p.name for p in report.iterdir()}
+    expected = {"report.html", "report.md", "confusion_en.png", "confusion_zh.png"}
+    assert names == expected | {"evaluation.json", "reference.json", "decision.json"}
+    assert (report / "confusion_zh.png").read_bytes().startswith(b"\x89PNG")
+    candidate = Evaluation.model_validate_json((report / "evaluation.json").read_text(encoding="utf-8"))
+    bf16 = Evaluation.model_validate_json((report / "reference.json").read_text(encoding="utf-8"))
+    decision = Decision.model_validate_json((report / "decision.json").read_text(encoding="utf-8"))
+    assert decide(candidate, bf16, None, THRESHOLDS) == decision  # the decision can be checked from the report alone
+
+
+def test_the_page_is_self_contained_and_safe(report: Path) -> None:
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in page and "&lt;script&gt;alert(1)" in page and "&lt;b&gt;refund" in page
+    links = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"')>\s]+)""", page)
+    assert links and all(link.startswith(("data:image/png;base64,", "#")) for link in links)
+    assert page.count("<svg") == page.count("</svg>") == 2
+    assert "我的快递呢" in page
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_decision_and_reasons_come_first(report: Path, name: str) -> None:
+    page = (report / name).read_text(encoding="utf-8")
+    reasons = json.loads((report / "decision.json").read_text(encoding="utf-8"))["reasons"]
+    assert page.index("Rejected") < page.index("gate.intent_f1") < page.index("Figures") < page.index("Worst failures")
+    assert any("too few cases: n=40" in reason for reason in reasons)
+    assert "n=40 paired cases" in page and "w8a8" in page
+    assert "160,000,000 (152.6 MiB)" in page and "0.5926" in page
+    assert "unparsable" in page and "HTTP 500: boom" in page
+    assert "no call: Hello." in page
+
+
+def test_what_bf16_had_right_comes_first(report: Path) -> None:
+    page = (report / "report.html").read_text(encoding="utf-8").split("Worst failures")[1]
+    order = [page.index(f"<td>{name}<br>") for name in ("en-frozen-5", "lost", "odd", "far", "en-frozen-0")]
+    # en-frozen-0 was wrong before quantization too, so it is last; plain cases come before hard ones
+    assert page.index("<td>en-frozen-0<br>") == max(order) and order[0] == min(order)
+
+
+def test_markdown_tables_are_whole(report: Path) -> None:
+    widths: dict[int, int] = {}
+    block = 0
+    for line in (report / "report.md").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("|"):
+            block += 1
+            continue
+        cells = len(re.findall(r"(?<!\\)\|", line)) - 1
+        assert widths.setdefault(block, cells) == cells, line
+    assert set(widths.values()) == {2, 3, 5}
+
+
+def test_one_model_alone_and_nothing_wrong(tmp_path: Path) -> None:
+    write_report(tmp_path / "new", evaluation(intent_predictions(8)), None, None, {})
+    names = {p.name for p in (tmp_path / "new").iterdir()}
+    assert names == {"report.html", "report.md", "confusion_en.png", "evaluation.json"}
+    page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
+    assert "Every frozen intent case is right." in page and "BF16" not in page and "Rejected" not in page
+
+
+def test_tools_alone(tmp_path: Path) -> None:
+    candidate = evaluation([], tool_predictions(6, [1]))
+    write_report(tmp_path, candidate, evaluation(intent_predictions(4), digest="bf16"), None, {})
+    assert "tool cases right, en" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_passed_decision(tmp_path: Path) -> None:
+    good = evaluation(intent_predictions(400), tool_predictions(20))
+    bf16 = evaluation(intent_predictions(400), tool_predictions(20), digest="bf16")
+    write_report(tmp_path, good, bf16, decide(good, bf16, None, THRESHOLDS), {})
+    assert "Passed the gate" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_equal_evaluations_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_report(tmp_path / name, evaluation(intent_predictions(12, [3])), None, None, {})
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+def test_a_real_taxonomy_fits(tmp_path: Path) -> None:
+    names = Shop.default().taxonomy.names
+    candidate = evaluation(intent_predictions(300, range(0, 300, 9), labels=names), labels=names)
+    write_report(tmp_path, candidate, None, None, {})
+    assert 20_000 < (tmp_path / "report.html").stat().st_size < 400_000

@@ -1,0 +1,11 @@
+"""What the tests of the pipelines share: a tiny model with its stages, and releases in a real MLflow store."""
+
+from tests.pipelines.registered import empty_store, ledger, make_release, register, registry, rollout  # noqa: F401
+from tests.pipelines.tiny import (  # noqa: F401
+    tiny_adapter,
+    tiny_base,
+    tiny_checkpoint,
+    tiny_corpus,
+    tiny_merged,
+    tiny_store,
+)

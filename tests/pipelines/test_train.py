@@ -1,0 +1,153 @@
+"""Training: the ids of serving, the plain loss, repeatable and resumable to the bit."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from data.artifact import SCRATCH, Adapter, ArtifactStore, Base, Corpus
+from data.chat import Row, render
+from data.errors import BadInput
+from pipelines import trainer as trainer_module
+from pipelines.base import load_model, load_tokenizer
+from pipelines.encode import encode
+from pipelines.train import last_whole_checkpoint, train
+from pipelines.trainer import IGNORED, make_trainer, progress_bar
+from recipes.recipe import LoraRecipe
+from tests.pipelines.tiny import LORA, make_corpus, tiny_rows
+
+
+def nothing(step: int, figures: Mapping[str, float]) -> None:
+    """Nobody looks."""
+
+
+@pytest.mark.parametrize("row", tiny_rows()[-3:], ids=lambda row: row.task)
+def test_the_trainer_sees_the_ids_of_serving(tiny_base: Base, row: Row) -> None:
+    tokenizer = load_tokenizer(tiny_base.folder)
+    encoded = encode(tokenizer, row)
+    prompt = render(tokenizer, row.messages, tools=row.tools, thinking=row.thinking)
+    example = trainer_module._example(encoded)
+
+    assert encoded.prompt == tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    assert encoded.completion[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(encoded.prompt + encoded.completion[:-1]) == prompt + row.completion
+    assert example["input_ids"] == encoded.prompt + encoded.completion
+    assert example["labels"] == [IGNORED] * len(encoded.prompt) + encoded.completion
+
+
+@pytest.mark.parametrize("at_once", [512, 7], ids=["whole", "in pieces"])
+def test_the_loss_and_its_gradients_are_the_plain_ones(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(trainer_module, "SCORED_AT_ONCE", at_once)
+    tokenizer = load_tokenizer(tiny_base.folder)
+    rows = [encode(tokenizer, row) for row in tiny_rows()]
+    trainer = make_trainer(tiny_base, rows, LORA, tmp_path, nothing, progress_bar())
+    model = trainer.model.train()
+    for parameter in model.parameters():  # B starts at zero; move everything off its start
+        if parameter.requires_grad:
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(10, 20)])
+
+    loss = trainer.compute_loss(model, dict(batch))
+    gradients = _gradients(model, loss)
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
+    plain = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten())
+
+    assert loss.item() == pytest.approx(plain.item(), abs=1e-4)
+    for name, gradient in _gradients(model, plain).items():
+        torch.testing.assert_close(gradients[name], gradient, atol=1e-5, rtol=1e-3, msg=name)
+
+
+def _gradients(model: Any, loss: Any) -> dict[str, Any]:
+    model.zero_grad()
+    loss.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_an_adapter_is_trained_and_accounted_for(tiny_adapter: Adapter) -> None:
+    losses = [json.loads(line) for line in (tiny_adapter.folder / "loss.jsonl").read_text().splitlines()]
+
+    assert [entry["step"] for entry in losses] == list(range(1, tiny_adapter.facts["steps"] + 1))
+    assert losses[-1]["loss"] < 0.9 * losses[0]["loss"]
+    assert tiny_adapter.facts["rows"] == len(tiny_rows())
+    assert tiny_adapter.facts["dropped_too_long"] == 0
+    assert {path.name for path in tiny_adapter.folder.iterdir()} == {
+        "adapter_config.json", "adapter_model.safetensors", "loss.jsonl", "loss.png", "manifest.json",
+    }  # fmt: skip
+
+
+def test_the_rows_of_new_tokens_are_trained(tiny_adapter: Adapter, tiny_base: Base) -> None:
+    from safetensors.torch import load_file
+
+    tensors = load_file(tiny_adapter.folder / "adapter_model.safetensors")
+    (rows,) = [tensor for name, tensor in tensors.items() if "token" in name]
+    start = load_model(tiny_base.folder, "float32").get_input_embeddings().weight[tiny_base.facts["new_token_ids"]]
+
+    assert (rows - start).abs().amax(dim=1).min() > 1e-3
+
+
+def test_every_step_is_reported_and_a_seed_repeats(
+    tmp_path: Path, tiny_adapter: Adapter, tiny_corpus: Corpus, tiny_base: Base
+) -> None:
+    seen: list[tuple[int, float]] = []
+    again = train(
+        ArtifactStore(tmp_path),
+        tiny_corpus,
+        tiny_base,
+        LORA,
+        lambda step, figures: seen.append((step, figures["loss"])),
+    )
+
+    assert [step for step, _ in seen] == list(range(1, again.facts["steps"] + 1))
+    assert again.digest == tiny_adapter.digest
+    other = LORA.model_copy(update={"seed": 1})
+    assert train(ArtifactStore(tmp_path), tiny_corpus, tiny_base, other, nothing).digest != again.digest
+
+
+class Stopped(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("at", [5, 8], ids=["first epoch", "second epoch"])
+def test_an_interrupted_run_continues_to_the_same_bits(
+    tmp_path: Path, tiny_corpus: Corpus, tiny_base: Base, at: int
+) -> None:
+    recipe = LORA.model_copy(update={"dropout": 0.1})  # so that the random state counts
+    whole = train(ArtifactStore(tmp_path / "whole"), tiny_corpus, tiny_base, recipe, nothing)
+
+    def stop(step: int, figures: Mapping[str, float]) -> None:
+        if step == at:
+            raise Stopped
+
+    store = ArtifactStore(tmp_path / "stopped")
+    with pytest.raises(Stopped):
+        train(store, tiny_corpus, tiny_base, recipe, stop)
+    (checkpoints,) = (tmp_path / "stopped").glob(f"adapter/*/{SCRATCH}/checkpoints")
+    last = last_whole_checkpoint(checkpoints)
+    assert last is not None
+    torn = checkpoints / "checkpoint-99"  # as a kill in the middle of writing leaves it
+    shutil.copytree(last, torn)
+    (torn / "optimizer.pt").write_bytes((torn / "optimizer.pt").read_bytes()[:100])
+    resumed = train(store, tiny_corpus, tiny_base, recipe, nothing)
+
+    assert resumed.facts["resumed_from"] == (at - 1) // 3 * 3
+    assert not torn.exists()
+    assert resumed.manifest["files"] == whole.manifest["files"]
+
+
+def test_rows_that_are_too_long_are_dropped_and_counted(tmp_path: Path, tiny_base: Base) -> None:
+    tokenizer = load_tokenizer(tiny_base.folder)
+    rows = tiny_rows()
+    lengths = sorted(len(encode(tokenizer, row)) for row in rows)
+    recipe: LoraRecipe = LORA.model_copy(update={"max_length": lengths[-1] - 1, "epochs": 0.2})
+    store = ArtifactStore(tmp_path)
+    adapter = train(store, make_corpus(store, rows), tiny_base, recipe, nothing)
+
+    assert (adapter.facts["rows"], adapter.facts["dropped_too_long"]) == (len(rows) - 1, 1)
+    with pytest.raises(BadInput, match=f"the shortest has {lengths[0]} tokens"):
+        train(store, make_corpus(store, rows), tiny_base, recipe.model_copy(update={"max_length": 3}), nothing)
