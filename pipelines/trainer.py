@@ -58,7 +58,7 @@ def make_trainer(
         report_to="none",
         seed=recipe.seed,
     )
-    trainer = _trainer_class()(
+    trainer = _trainer_class(recipe.tokens_at_once)(
         model=model,
         args=options,
         train_dataset=datasets.Dataset.from_list([_example(row) for row in rows]),
@@ -88,8 +88,19 @@ def _lora(recipe: LoraRecipe, base: Base) -> Any:
     )
 
 
-def _trainer_class() -> Any:
-    """TRL's trainer with the two changes that this module is about; built here so that importing it stays cheap."""
+def pieces(lengths: Sequence[int], tokens: int) -> list[slice]:
+    """Consecutive rows, cut so that a piece padded to its longest row has at most `tokens` tokens, or is a single row."""
+    cuts, longest = [0], 0
+    for index, length in enumerate(lengths):
+        longest = max(longest, length)
+        if index > cuts[-1] and longest * (index + 1 - cuts[-1]) > tokens:
+            cuts.append(index)
+            longest = length
+    return [slice(start, end) for start, end in zip(cuts, [*cuts[1:], len(lengths)], strict=True)]
+
+
+def _trainer_class(tokens_at_once: int) -> Any:
+    """TRL's trainer with the changes that this module is about; built here so that importing it stays cheap."""
     import torch
     from torch.nn.functional import cross_entropy
     from torch.utils.checkpoint import checkpoint
@@ -121,6 +132,17 @@ def _trainer_class() -> Any:
             batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
             return GroupedByLength(lengths, batch, self.args.seed)
 
+        def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+            """One batch in pieces of at most `tokens_at_once` padded tokens: the same gradient in less memory, as each
+            piece's loss is divided by the trained tokens of the whole step."""
+            lengths = inputs["attention_mask"].sum(dim=1).tolist()
+            whole = (inputs["labels"][:, 1:] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+            step = super().training_step
+            return sum(
+                step(model, {name: tensor[rows, : max(lengths[rows])] for name, tensor in inputs.items()}, whole)
+                for rows in pieces(lengths, tokens_at_once)
+            )
+
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
@@ -141,8 +163,8 @@ def _trainer_class() -> Any:
 
         if len(targets) <= SCORED_AT_ONCE:
             return piece(hidden, targets)
-        pieces = zip(hidden.split(SCORED_AT_ONCE), targets.split(SCORED_AT_ONCE), strict=True)
-        return sum(checkpoint(piece, states, labels, use_reentrant=False) for states, labels in pieces)
+        parts = zip(hidden.split(SCORED_AT_ONCE), targets.split(SCORED_AT_ONCE), strict=True)
+        return sum(checkpoint(piece, states, labels, use_reentrant=False) for states, labels in parts)
 
     return CompletionTrainer
 

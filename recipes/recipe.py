@@ -102,6 +102,7 @@ class LoraRecipe(Strict):
     epochs: Annotated[float, Field(gt=0)]
     batch_size: PositiveInt
     gradient_accumulation: PositiveInt = 1
+    tokens_at_once: PositiveInt = 1024  # of one pass: a batch goes through in pieces, for memory; same gradient
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.03
     scheduler: Literal["cosine", "linear", "constant"] = "cosine"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

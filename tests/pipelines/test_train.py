@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.artifact import SCRATCH, Adapter, ArtifactStore, Base, Corpus
 from data.chat import Row, render
@@ -16,7 +18,7 @@ from pipelines import trainer as trainer_module
 from pipelines.base import load_model, load_tokenizer
 from pipelines.encode import encode
 from pipelines.train import last_whole_checkpoint, train
-from pipelines.trainer import IGNORED, make_trainer, progress_bar
+from pipelines.trainer import IGNORED, make_trainer, pieces, progress_bar
 from recipes.recipe import LoraRecipe
 from tests.pipelines.tiny import LORA, make_corpus, tiny_rows
 
@@ -61,6 +63,33 @@ def test_the_loss_and_its_gradients_are_the_plain_ones(
     assert loss.item() == pytest.approx(plain.item(), abs=1e-4)
     for name, gradient in _gradients(model, plain).items():
         torch.testing.assert_close(gradients[name], gradient, atol=1e-5, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("tokens_at_once", [1, 300, 10**6], ids=["by row", "in pieces", "whole"])
+def test_a_batch_in_pieces_has_the_gradient_of_the_whole(tiny_base: Base, tmp_path: Path, tokens_at_once: int) -> None:
+    tokenizer = load_tokenizer(tiny_base.folder)
+    rows = [encode(tokenizer, row) for row in tiny_rows()]
+    recipe = LORA.model_copy(update={"tokens_at_once": tokens_at_once})
+    trainer = make_trainer(tiny_base, rows, recipe, tmp_path, nothing, progress_bar())
+    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(10, 20)])
+    whole = _gradients(trainer.model, trainer.compute_loss(trainer.model, dict(batch)))
+    trainer.create_optimizer()
+
+    trainer.model.zero_grad()
+    trainer.training_step(trainer.model, dict(batch))
+
+    for name, parameter in trainer.model.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, whole[name], atol=1e-5, rtol=1e-3, msg=name)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(1, 200))
+def test_pieces_cover_every_row_once_and_fit(lengths: list[int], tokens: int) -> None:
+    cut = pieces(lengths, tokens)
+    assert [row for piece in cut for row in lengths[piece]] == lengths
+    for piece in cut:
+        rows = lengths[piece]
+        assert len(rows) == 1 or max(rows) * len(rows) <= tokens
 
 
 def _gradients(model: Any, loss: Any) -> dict[str, Any]:

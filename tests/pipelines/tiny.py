@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from data.artifact import Adapter, ArtifactStore, Base, Corpus, Merged
-from data.chat import Function, Row, call_text
-from data.schema import Language, Message, write_jsonl
+from data.chat import Row, call_text
+from data.schema import Function, Language, Message, write_jsonl
 from pipelines.base import prepare_base
 from pipelines.merge import merge
 from pipelines.train import train

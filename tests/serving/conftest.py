@@ -22,6 +22,7 @@ from data.chat import INTENT_MAX_TOKENS
 from serving.database import Database
 from serving.gateway import create_app
 from serving.identity import mint
+from serving.memory import ConversationTables
 from serving.orders import Order, OrderStore, ShopTables, read_orders
 from serving.release import Release
 from serving.settings import GatewaySettings
@@ -94,7 +95,9 @@ class FakeEngine:
             deltas.append({"tool_calls": [{"index": index, "id": one["id"], "type": "function", "function": head}]})
             for piece in _cut(one["function"]["arguments"]):
                 deltas.append({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
-        chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+        chunks: list[dict[str, Any]] = [
+            {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas
+        ]
         chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
         chunks.append({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}})
         events = [f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n" for chunk in chunks] + ["data: [DONE]\n\n"]
@@ -168,12 +171,23 @@ def engine() -> FakeEngine:
     return fake
 
 
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the databases as a first start leaves them; tests copy them, which is faster than making them."""
+    folder = tmp_path_factory.mktemp("databases")
+    Database.open(f"sqlite:///{folder}/conversations.db", ConversationTables).close()
+    database = Database.open(f"sqlite:///{folder}/shop.db", ShopTables)
+    OrderStore(database).seed(read_orders(ROOT / "data" / "seed" / "orders.jsonl"))
+    database.close()
+    return folder
+
+
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[OrderStore]:
+def shop(tmp_path: Path, seeded: Path) -> Iterator[OrderStore]:
+    for file in seeded.iterdir():
+        shutil.copy(file, tmp_path)
     database = Database.open(f"sqlite:///{tmp_path}/shop.db", ShopTables)
-    store = OrderStore(database)
-    store.seed(read_orders(ROOT / "data" / "seed" / "orders.jsonl"))
-    yield store
+    yield OrderStore(database)
     database.close()
 
 

@@ -94,7 +94,7 @@ def attacked(settings: GatewaySettings, wire: Wire, shop: OrderStore) -> FastAPI
     return create_app(dataclasses.replace(settings, predict_intent=False), transport=httpx.MockTransport(wire))
 
 
-@hypothesis.settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     script=rounds, said=customer_says, remembered=st.booleans(), signed_in=st.sampled_from([True, True, True, False])
 )

@@ -1,6 +1,7 @@
 """The clients of product teams, over a real socket: the official OpenAI client, the requirement's LangChain samples."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -85,7 +86,8 @@ def test_requirements_conversation_chain(model: ChatOpenAI, engine: Any) -> None
 
 def test_requirements_functions(model: ChatOpenAI, engine: Any, h: Any) -> None:
     engine.say(h.message(None, tool_calls=[h.call("query_order_status", {"order_id": "123456"})]))
-    functions = [convert_to_openai_function(f) for f in [query_order_status, update_delivery_address]]
+    tools: list[Callable[..., Any]] = [query_order_status, update_delivery_address]
+    functions = [convert_to_openai_function(f) for f in tools]
     result = model.invoke("帮我查下订单123456的状态", functions=functions)
     call = result.additional_kwargs["function_call"]
     assert call["name"] == "query_order_status" and call["arguments"] == '{"order_id": "123456"}'

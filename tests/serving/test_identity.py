@@ -25,7 +25,7 @@ def test_a_minted_token_names_its_customer() -> None:
         mint("x" * 200, KEY),
         jwt.encode({"sub": "demo", "aud": "kefu"}, KEY, algorithm="HS256"),
         jwt.encode({"sub": "demo", "aud": "else", "exp": 9_999_999_999}, KEY, algorithm="HS256"),
-        jwt.encode({"sub": "demo", "aud": "kefu", "exp": 9_999_999_999}, None, algorithm="none"),
+        jwt.encode({"sub": "demo", "aud": "kefu", "exp": 9_999_999_999}, "", algorithm="none"),
         "",
         "a.b.c",
     ],

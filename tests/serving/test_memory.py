@@ -88,7 +88,8 @@ async def test_a_conversation_remembers_and_reads_only_what_is_new(chat: Any, en
 
 async def test_other_customers_get_404(chat: Any, h: Any) -> None:
     await chat("hello there", h.token("demo"), conversation_id="c")
-    for headers in (h.token("other"), {}):
+    nobody: dict[str, str] = {}
+    for headers in (h.token("other"), nobody):
         response = await chat.post("hello there", headers, conversation_id="c")
         assert response.status_code == 404 and response.json()["error"]["code"] == "conversation_not_found"
 

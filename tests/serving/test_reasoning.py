@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.reasoning import ThinkSplitter, joined, split, without_markup
+from serving.reasoning import Part, ThinkSplitter, joined, split, without_markup
 
 pieces = st.lists(
     st.sampled_from(["<think>", "</think>", "<", "</", "think", ">", "<thin", "a", " ", "\n", "好", "<tool_call>"]),
@@ -16,7 +16,8 @@ pieces = st.lists(
 @given(pieces, st.lists(st.integers(0, 60), max_size=8))
 def test_every_cut_gives_the_same_as_the_whole(text: str, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    splitter, parts = ThinkSplitter(), []
+    splitter = ThinkSplitter()
+    parts: list[Part] = []
     for start, end in pairwise(edges):
         parts += splitter.feed(text[start:end])
     parts += splitter.end()
