@@ -6,6 +6,7 @@ the folder and the manifest is written last, in one rename. A folder without a m
 from what it finds there, nobody else reads it. Not covered: remote stores and garbage collection.
 """
 
+import ast
 import fcntl
 import hashlib
 import importlib.util
@@ -51,12 +52,19 @@ def folder_files(folder: Path) -> dict[str, str]:
 
 
 def code_digest(*modules: str) -> str:
-    """The digest of the source of `modules`, so that a changed stage does not reuse what its older self made."""
+    """The digest of the code of `modules`, so that a changed stage does not reuse what its older self made.
+
+    Comments, docstrings and layout do not count: what runs is what is compared.
+    """
     digest = hashlib.sha256()
     for module in modules:
         spec = importlib.util.find_spec(module)
         assert spec is not None and spec.origin is not None, module
-        digest.update(Path(spec.origin).read_bytes())
+        tree = ast.parse(Path(spec.origin).read_bytes())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                node.body = [part for part in node.body if not _is_docstring(part)]
+        digest.update(ast.dump(tree).encode())
     return digest.hexdigest()
 
 
@@ -163,7 +171,6 @@ class ArtifactStore:
         return kind(folder)
 
 
-
 def _clear(folder: Path, keep: str = "") -> None:
     """Empties a folder, `keep` excepted, and removes it unless something was kept to be named in it."""
     for path in folder.iterdir() if folder.exists() else ():
@@ -172,6 +179,10 @@ def _clear(folder: Path, keep: str = "") -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     if not keep and folder.exists():
         folder.rmdir()
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @contextmanager

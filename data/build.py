@@ -20,7 +20,9 @@ from data.schema import Dialog, IntentCase, Taxonomy, Utterance, write_jsonl
 from data.shop import Shop
 from data.sources import Examples
 
-LEAK_SIMILARITY = 0.6  # Jaccard of character trigrams: one typo or another number stays above it, a paraphrase far below
+LEAK_SIMILARITY = (
+    0.6  # Jaccard of character trigrams: one typo or another number stays above it, a paraphrase far below
+)
 T = TypeVar("T")
 
 
@@ -64,7 +66,9 @@ def check_labels(utterances: Sequence[Utterance], taxonomy: Taxonomy) -> None:
     problems = []
     for label, count in Counter(row.intent for row in utterances if row.intent not in taxonomy.intents).items():
         near = difflib.get_close_matches(label, taxonomy.names, n=1)
-        problems.append(f"{count} rows labelled {label!r}, which intents.yaml lacks{f'; meant {near[0]}?' if near else ''}")
+        problems.append(
+            f"{count} rows labelled {label!r}, which intents.yaml lacks{f'; meant {near[0]}?' if near else ''}"
+        )
     labels: dict[str, set[str]] = defaultdict(set)
     for row in utterances:
         labels[normalized(row.text)].add(row.intent)

@@ -31,7 +31,7 @@ class Tokenizer(Protocol):
 
 
 class Prompts(Strict):
-    """The prompts as files: one system prompt a language for the agent, one for intent labelling, and their digestable texts."""
+    """The prompt files: one system prompt for each of the agent's languages, and one for intent labelling."""
 
     agent: dict[Language, str]
     intent: str

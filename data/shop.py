@@ -1,8 +1,8 @@
 """The shop: everything a domain brings. The default one lies in this repository; `--data DIR` replaces it whole.
 
-    DIR/intents.yaml  faq.yaml  tools.json  prompts/*.md
-    DIR/train/*.jsonl   utterances*.jsonl (`Utterance`) and dialogs*.jsonl (`Dialog`)
-    DIR/cases/*.jsonl   intents*.jsonl (`IntentCase`) and tools*.jsonl (`ToolCase`): frozen, never trained on
+DIR/intents.yaml  faq.yaml  tools.json  prompts/*.md
+DIR/train/*.jsonl   utterances*.jsonl (`Utterance`) and dialogs*.jsonl (`Dialog`)
+DIR/cases/*.jsonl   intents*.jsonl (`IntentCase`) and tools*.jsonl (`ToolCase`): frozen, never trained on
 """
 
 import json

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.report import write_report
-
 from data.artifact import (
     ArtifactStore,
     Quantized,
@@ -24,6 +22,7 @@ from data.artifact import (
 )
 from data.shop import Shop
 from evals.gate import Decision
+from evals.report import write_report
 from pipelines.evaluate import evaluation_of
 from pipelines.ledger import now
 from recipes.recipe import Recipe

@@ -116,7 +116,9 @@ def _main() -> Check:
         if found != wanted:
             wrong.append(f"{name} {found} (expected {wanted})")
     status: Status = "lacks" if any("missing" in item for item in wrong) else "note" if wrong else "ok"
-    return Check("main environment", status, "; ".join(wrong) or sys.prefix, "run `make setup`" if wrong else "")
+    return Check(
+        "main environment", status, "; ".join(wrong) or sys.prefix, "run `make test`, which sets it up" if wrong else ""
+    )
 
 
 def _engine() -> Check:

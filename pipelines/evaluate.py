@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evals.report import write_report
-
 from data.artifact import Artifact, ArtifactStore, Corpus, Report, code_digest, file_digest, home, json_digest
 from data.chat import Prompts
 from data.errors import BadInput
@@ -19,6 +17,7 @@ from data.shop import Shop
 from evals.metrics import Evaluation
 from evals.metrics import evaluate as measure
 from evals.predict import predict_intents, predict_tools
+from evals.report import write_report
 from pipelines.screen import progress_bar
 from recipes.recipe import Recipe, ServeRecipe
 from serving.dequantize import quantization_scheme

@@ -74,11 +74,12 @@ def check_data(path: Path, shop: Shop) -> dict[str, Any]:
     leaking = {text for text, _, _ in find_leaks(list(texts.values()), [case.text for case in shop.intent_cases()])}
     rows = len(examples.utterances) + len(examples.dialogs)
     dropped = {"duplicate": len(examples.utterances) - len(texts), "leak": len(leaking)}
+    languages = [row.language for row in examples.utterances] + [dialog.language for dialog in examples.dialogs]
     return {
         "rows": rows,
         "kept": rows - sum(dropped.values()),
         "dropped": {reason: count for reason, count in dropped.items() if count},
-        "languages": dict(Counter(row.language for row in (*examples.utterances, *examples.dialogs))),
+        "languages": dict(Counter(languages)),
         "intents": _by_intent(examples, shop.taxonomy),
         "leaks": len(leaking),
         "leaking": sorted(leaking)[:20],

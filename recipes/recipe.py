@@ -189,7 +189,9 @@ class Recipe(Strict):
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             known = ", ".join(sorted(f"recipes/{p.name}" for p in RECIPES.glob("*.yaml")))
-            raise BadInput(f"{path}: no readable recipe ({error.strerror}); those of this repository: {known}") from error
+            raise BadInput(
+                f"{path}: no readable recipe ({error.strerror}); those of this repository: {known}"
+            ) from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise BadInput(f"{path}: not valid YAML: {error}") from error
         if not isinstance(content, dict):

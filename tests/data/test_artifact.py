@@ -92,5 +92,15 @@ def test_write_json_replaces_whole(tmp_path: Path) -> None:
     assert len(file_digest(path)) == 64
 
 
-def test_code_digest_names_the_modules() -> None:
+def test_code_digest_is_of_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    variants = {
+        "one": '"""Doc."""\n\ndef f():\n    """Doc."""\n    return 1  # why\n',
+        "same": "def f():\n    return (1)\n",
+        "other": "def f():\n    return 2\n",
+    }
+    for name, source in variants.items():
+        (tmp_path / f"{name}_code.py").write_text(source)
+    digests = {name: code_digest(f"{name}_code") for name in variants}
+    assert digests["one"] == digests["same"] != digests["other"]
     assert code_digest("data.chat") != code_digest("data.chat", "data.schema")

@@ -29,9 +29,7 @@ def words(row: Row) -> int:
 
 
 def build(store: ArtifactStore, examples: Examples, shop: Shop, **section: Any) -> Corpus:
-    return build_corpus(
-        store, shop, examples, section=SECTION | section, count_tokens=words, tokenizer_digest="words"
-    )
+    return build_corpus(store, shop, examples, section=SECTION | section, count_tokens=words, tokenizer_digest="words")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +53,10 @@ def test_the_default_corpus_has_what_the_recipes_need(shop: Shop, examples: Exam
 
 def test_a_corpus_keeps_its_budget_and_its_sides(tmp_path: Path, shop: Shop, examples: Examples) -> None:
     corpus = build(ArtifactStore(tmp_path), examples, shop)
-    rows, held_out = read_jsonl(corpus.folder / "train.jsonl", Row), read_jsonl(corpus.folder / "held_out.jsonl", IntentCase)
+    rows, held_out = (
+        read_jsonl(corpus.folder / "train.jsonl", Row),
+        read_jsonl(corpus.folder / "held_out.jsonl", IntentCase),
+    )
     assert sum(map(words, rows)) <= SECTION["max_tokens"]
     assert corpus.facts["tokens"]["intent.en"] > corpus.facts["tokens"]["intent.zh"] > 0
     trained = {row.messages[-1].content for row in rows}

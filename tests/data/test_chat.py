@@ -25,11 +25,15 @@ from data.schema import Dialog, Function, Message, ToolCall
 from data.shop import Shop
 
 PROMPTS = Prompts(agent={"en": "Be kind.", "zh": "请友善。"}, intent="Name the intent.")
-TEXT = st.text(st.characters(codec="utf-8", exclude_characters="<>", exclude_categories=("Cs", "Cc")), min_size=1).map(
-    str.strip
-).filter(bool)
+TEXT = (
+    st.text(st.characters(codec="utf-8", exclude_characters="<>", exclude_categories=("Cs", "Cc")), min_size=1)
+    .map(str.strip)
+    .filter(bool)
+)
 ARGUMENTS = st.dictionaries(st.sampled_from(["order_id", "new_addr", "reason"]), TEXT, max_size=3)
-CALLS = st.lists(st.builds(Function, name=st.sampled_from(["query_order_status", "track_delivery"]), arguments=ARGUMENTS))
+CALLS = st.lists(
+    st.builds(Function, name=st.sampled_from(["query_order_status", "track_delivery"]), arguments=ARGUMENTS)
+)
 
 
 class TemplateTokenizer:
@@ -116,7 +120,12 @@ def test_only_an_exact_identifier_is_a_label(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "language"),
-    [("Where is it?", "en"), ("我的订单呢", "zh"), ("帮我check一下order", "zh"), ("is 退款 done for my shiny blue order", "en")],
+    [
+        ("Where is it?", "en"),
+        ("我的订单呢", "zh"),
+        ("帮我check一下order", "zh"),
+        ("is 退款 done for my shiny blue order", "en"),
+    ],
 )
 def test_language(text: str, language: str) -> None:
     assert language_of(text) == language

@@ -1,6 +1,7 @@
 """What the tests of the pipelines share: a tiny model with its stages, and releases in a real MLflow store."""
 
 from tests.pipelines.registered import empty_store, ledger, make_release, register, registry, rollout  # noqa: F401
+from tests.pipelines.stage import oracle, small_recipe, small_shop  # noqa: F401
 from tests.pipelines.tiny import (  # noqa: F401
     tiny_adapter,
     tiny_base,

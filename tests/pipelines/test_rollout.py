@@ -18,7 +18,7 @@ class AwayRegistry(Registry):
     def __init__(self) -> None:
         self.uri = "http://mlflow.example"
 
-    def version(self, reference: str) -> None:  # type: ignore[override]
+    def version(self, reference: str) -> None:
         raise RegistryAway("away")
 
     def point(self, alias: str, number: str | None) -> None:
@@ -162,7 +162,9 @@ def test_another_home_follows_the_alias_and_remembers(
     assert [entry.step for entry in elsewhere.entries()] == ["seen", "seen"]
 
 
-def test_a_torn_line_is_no_entry_and_a_broken_one_is_refused(ledger: Ledger, rollout: Rollout, register: Register) -> None:
+def test_a_torn_line_is_no_entry_and_a_broken_one_is_refused(
+    ledger: Ledger, rollout: Rollout, register: Register
+) -> None:
     register("one")
     rollout.promote("1")
     with ledger.path.open("a", encoding="utf-8") as file:

@@ -180,3 +180,19 @@ def test_rows_that_are_too_long_are_dropped_and_counted(tmp_path: Path, tiny_bas
     assert (adapter.facts["rows"], adapter.facts["dropped_too_long"]) == (len(rows) - 1, 1)
     with pytest.raises(BadInput, match=f"the shortest has {lengths[0]} tokens"):
         train(store, make_corpus(store, rows), tiny_base, recipe.model_copy(update={"max_length": 3}), nothing)
+
+
+def test_accumulated_batches_have_the_gradient_of_one(tmp_path: Path, tiny_base: Base) -> None:
+    tokenizer = load_tokenizer(tiny_base.folder)
+    rows = [encode(tokenizer, row) for row in tiny_rows()]
+
+    def losses(batch_size: int, accumulation: int) -> list[float]:
+        sizes = {"batch_size": batch_size, "gradient_accumulation": accumulation, "epochs": 1.0, "save_steps": 99}
+        seen: list[float] = []
+        recipe = LORA.model_copy(update=sizes)
+        make_trainer(
+            tiny_base, rows, recipe, tmp_path, lambda step, figures: seen.append(figures["loss"]), progress_bar()
+        ).train()
+        return seen
+
+    assert losses(2, 2) == pytest.approx(losses(4, 1), abs=1e-4)

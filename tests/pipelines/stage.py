@@ -1,0 +1,120 @@
+"""A stage for the flow: a small shop, a recipe on a tiny checkpoint, and an engine that knows the answers, on a real port."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from pipelines.evaluate import numeric_path
+from recipes.recipe import ServeRecipe
+from serving.engine import Engine
+
+ROOT = Path(__file__).resolve().parents[2]
+INTENTS = ("order_status", "refund_status", "out_of_scope")
+ORDER = {"name": "query_order_status", "arguments": {"order_id": "123"}}
+
+
+class Oracle:
+    """Knows the intent of every text, and that a digit means an order; `wrong` makes it useless."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url, self.wrong, self.starts = base_url, False, 0
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        text = body["messages"][-1]["content"]
+        if self.wrong:
+            return {"role": "assistant", "content": "What?"}
+        if not body.get("tools"):
+            return {"role": "assistant", "content": next(name for name in INTENTS if name in text)}
+        if "123" not in text:
+            return {"role": "assistant", "content": "Hello."}
+        call = {**ORDER, "arguments": json.dumps(ORDER["arguments"])}
+        return {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": call}]}
+
+
+@pytest.fixture
+def oracle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Oracle]:
+    """Stands where an engine's process would be; requests still go over HTTP."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            payload = json.dumps({"choices": [{"index": 0, "message": known.answer(body)}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    @contextmanager
+    def running(model: Path, serve: ServeRecipe, *, served_names: Sequence[str], log: Path) -> Iterator[Engine]:
+        known.starts += 1
+        yield Engine(known.base_url, numeric_path(model), 0, cast(Any, None))
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    known = Oracle(f"http://127.0.0.1:{server.server_address[1]}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setattr("pipelines.evaluate.running_engine", running)
+    yield known
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def small_shop(tmp_path: Path) -> Path:
+    """Three intents in English, a few rows of each, one dialog."""
+    folder = tmp_path / "shop"
+    (folder / "train").mkdir(parents=True)
+    (folder / "cases").mkdir()
+    shutil.copytree(ROOT / "data" / "prompts", folder / "prompts")
+    for name in ("faq.yaml", "tools.json"):
+        shutil.copy(ROOT / "data" / name, folder)
+    meanings = {name: {"zh": name, "means": name} for name in INTENTS}
+    (folder / "intents.yaml").write_text(yaml.safe_dump({"intents": meanings}), encoding="utf-8")
+    words = ("copper", "violet", "meadow", "pepper", "lantern", "walrus", "onyx", "quartz", "fjord", "juniper")
+    rows = [(f"{word} {word[::-1]} {name}", name) for word in words for name in INTENTS]
+    _write(folder / "train" / "utterances.jsonl", [_labelled(*row) for row in rows])
+    turns = [{"role": "user", "content": "Where is my thing?"}, {"role": "assistant", "content": "Which order?"}]
+    dialog = {"id": "d1", "messages": turns, "language": "en", "source": "test", "tools": ["query_order_status"]}
+    _write(folder / "train" / "dialogs.jsonl", [dialog])
+    cases = [(f"tell me number {number} {name}", name) for number in range(40) for name in INTENTS]
+    _write(folder / "cases" / "intents.jsonl", [_labelled(*case) for case in cases])
+    asked = {"id": "t1", "messages": [{"role": "user", "content": "status of 123"}], "expect": ORDER, "language": "en"}
+    idle = {"id": "t2", "messages": [{"role": "user", "content": "good day"}], "expect": None, "language": "en"}
+    _write(folder / "cases" / "tools.jsonl", [asked, idle])
+    return folder
+
+
+@pytest.fixture
+def small_recipe(tmp_path: Path, tiny_checkpoint: Path) -> Path:
+    """A recipe that trains the tiny checkpoint for a moment and whose gate a hundred cases can pass."""
+    recipe = yaml.safe_load((ROOT / "recipes" / "qwen3-tiny.yaml").read_text(encoding="utf-8"))
+    recipe["name"] = "small"
+    recipe["purpose"] = "production"
+    recipe["base"] = {"kind": "folder", "path": str(tiny_checkpoint)}
+    recipe["data"] |= {"max_tokens": 20000, "languages": {"en": 1.0}, "validation": 0.2}
+    recipe["train"] |= {"batch_size": 4, "save_steps": 50, "epochs": 0.5}
+    recipe["quantize"] = {"scheme": "FP8_BLOCK", "block": [64, 128]}
+    recipe["gate"] |= {"languages": ["en"], "retention": 0.5, "power": 0.1}
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
+
+
+def _labelled(text: str, intent: str) -> dict[str, str]:
+    return {"text": text, "intent": intent, "language": "en"}
+
+
+def _write(path: Path, rows: Sequence[Any]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

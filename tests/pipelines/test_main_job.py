@@ -1,0 +1,156 @@
+"""The main job once, at its smallest, with every real part: the command, llm-compressor, vLLM, MLflow, Prefect, LangChain.
+
+The model is a tiny Qwen3 with random weights: it proves the plumbing, and that the real thresholds refuse it.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from langchain_core.utils.function_calling import convert_to_openai_function
+from langchain_openai import ChatOpenAI
+
+from recipes.recipe import RECIPES
+from serving.engine import free_port
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
+
+KEFU = (sys.executable, "-c", "from pipelines.cli import main; main()")
+RECIPE = str(RECIPES / "qwen3-tiny.yaml")
+STAGES = {"prepare", "train", "merge", "quantize", "evaluate-bf16", "evaluate-fp8", "decide"}
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One `$KEFU_HOME` for the whole story."""
+    return tmp_path_factory.mktemp("main-job")
+
+
+def environment(state: Path) -> dict[str, str]:
+    return os.environ | {"KEFU_HOME": str(state)}
+
+
+def kefu(state: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Runs the command; returns its exit code and the JSON of its last line."""
+    command = [*KEFU, *arguments, "--json"]
+    done = subprocess.run(command, env=environment(state), stdout=subprocess.PIPE, text=True, check=False)
+    body: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return done.returncode, body
+
+
+@pytest.fixture(scope="module")
+def rejected(state: Path) -> tuple[int, dict[str, Any]]:
+    return kefu(state, "release", RECIPE, "--yes")
+
+
+def test_the_real_thresholds_refuse_a_random_model(rejected: tuple[int, dict[str, Any]]) -> None:
+    code, body = rejected
+    assert (code, body["status"], body["promoted_for_mechanics"]) == (1, "rejected", False)
+    assert not body["gate"]["passed"]
+    assert any(reason.startswith("intent F1") for reason in body["gate"]["reasons"])
+    assert body["intent_macro_f1"] < 0.2
+    assert body["bytes_after"] < body["bytes_before"]
+    assert STAGES <= body["seconds"].keys()
+    assert all(megabytes < 6000 for megabytes in body["peak_memory_mb"].values())
+
+
+def test_a_rejected_release_neither_serves_nor_is_promoted(state: Path, rejected: tuple[int, dict[str, Any]]) -> None:
+    assert kefu(state, "serve", "--port", str(free_port()))[0] != 0
+    code, body = kefu(state, "promote", str(rejected[1]["model_version"]))
+    assert code == 1
+    assert "mechanics" in body["error"]
+
+
+@pytest.fixture(scope="module")
+def promoted(state: Path, rejected: tuple[int, dict[str, Any]]) -> dict[str, Any]:
+    """The same release again, let through for its mechanics."""
+    code, body = kefu(state, "release", RECIPE, "--yes", "--mechanics")
+    assert (code, body["status"], body["promoted_for_mechanics"]) == (0, "rejected", True)
+    return body
+
+
+def test_a_second_run_reuses_every_stage(promoted: dict[str, Any], rejected: tuple[int, dict[str, Any]]) -> None:
+    assert STAGES - {"decide"} <= set(promoted["reused"])
+    assert promoted["digest"] == rejected[1]["digest"]
+    assert sum(promoted["seconds"].values()) < 60
+
+
+@pytest.fixture(scope="module")
+def endpoint(state: Path, promoted: dict[str, Any]) -> Iterator[str]:
+    """`kefu serve` until the tests are done; afterwards none of its processes may be left."""
+    assert kefu(state, "serve", "--port", str(free_port()))[0] == 1  # only with --mechanics
+    port = free_port()
+    command = [*KEFU, "serve", "--mechanics", "--demo", "--port", str(port)]
+    server = subprocess.Popen(command, env=environment(state), stdout=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait(url, server)
+        family = [server, *psutil.Process(server.pid).children(recursive=True)]
+        yield url
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(timeout=60)
+    assert not [process.pid for process in family if psutil.pid_exists(process.pid)]
+
+
+def _wait(url: str, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "kefu serve ended"
+        try:
+            if httpx.get(f"{url}/readyz", timeout=10).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(1)
+    raise AssertionError("the endpoint did not become ready")
+
+
+@pytest.fixture
+def chat_model(endpoint: str) -> ChatOpenAI:
+    """The requirement's client; only the address differs."""
+    return ChatOpenAI(
+        model="Qwen3-1.7B",
+        temperature=0.5,
+        base_url=f"{endpoint}/v1",
+        api_key="EMPTY",
+        extra_body={"enable_thinking": True, "return_reasoning": True},
+        streaming=True,
+    )
+
+
+def test_the_requirement_s_chat_streams(chat_model: ChatOpenAI) -> None:
+    chunks = list(chat_model.stream("我的订单#123456还没发货，能查一下吗？"))
+    assert "".join(str(chunk.content) for chunk in chunks).strip()
+
+
+def test_the_requirement_s_functions(chat_model: ChatOpenAI) -> None:
+    def query_order_status(order_id: str) -> str:
+        """模拟查询订单状态"""
+        return f"订单{order_id}已打包，待发货"
+
+    functions = [convert_to_openai_function(query_order_status)]
+    answer = chat_model.invoke("帮我查下订单123456的状态", functions=functions)
+    assert answer.content or answer.additional_kwargs.get("function_call")
+
+
+def test_an_faq_is_answered_from_the_release(endpoint: str) -> None:
+    body = {"model": "kefu", "messages": [{"role": "user", "content": "怎么退货？"}]}
+    answer = httpx.post(f"{endpoint}/v1/chat/completions", json=body, timeout=60).json()
+    assert answer["kefu"]["cache"]["kind"] == "exact"
+    assert answer["choices"][0]["message"]["content"]
+
+
+def test_model_names_and_metrics(endpoint: str) -> None:
+    models = httpx.get(f"{endpoint}/v1/models").json()["data"]
+    assert {"kefu", "Qwen3-1.7B", "qwen3-tiny"} <= {model["id"] for model in models}
+    assert "kefu_" in httpx.get(f"{endpoint}/metrics").text
