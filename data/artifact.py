@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from data.errors import BadInput
-from data.footprint import footprint
+from data.footprint import footprint, give_back_memory
 
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"  # what a stage keeps in order to resume; not part of the artifact, removed when it is done
@@ -156,6 +156,7 @@ class ArtifactStore:
             started = time.monotonic()
             with footprint() as memory:
                 facts = make(folder)
+            give_back_memory()
             _clear(folder / SCRATCH)
             manifest = {
                 "kind": kind.kind,

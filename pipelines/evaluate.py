@@ -26,7 +26,10 @@ from serving.hardware import Hardware, NumericPath
 from serving.release import Release
 
 SERVED_NAME = "candidate"
-CODE = ("evals.predict", "evals.metrics", "evals.statistics", "evals.report", "data.chat", "serving.engine")
+CODE = (
+    *("pipelines.evaluate", "evals.predict", "evals.metrics", "evals.statistics", "evals.report", "evals.plots"),
+    *("data.chat", "serving.engine", "serving.dequantize"),
+)
 
 
 def evaluate(store: ArtifactStore, model: Artifact, shop: Shop, recipe: Recipe, corpus: Corpus) -> Report:
@@ -51,7 +54,7 @@ def evaluate(store: ArtifactStore, model: Artifact, shop: Shop, recipe: Recipe, 
             "labels": json_digest(shop.taxonomy.names),
             "numeric_path": path,
         },
-        section=recipe.serve.model_dump(mode="json"),
+        section={"serve": recipe.serve.model_dump(mode="json"), "held_out": recipe.gate.languages},
         code=code_digest(*CODE),
     )
 
@@ -141,7 +144,7 @@ def _evaluate(
     served: list[dict[str, Any]],
 ) -> dict[str, Any]:
     frozen, tools = shop.intent_cases(), shop.tool_cases()
-    held_out = read_held_out(corpus)
+    held_out = [case for case in read_held_out(corpus) if case.language in recipe.gate.languages]
     names, width = shop.taxonomy.names, recipe.serve.engine.max_num_seqs
     total = len(frozen) + len(held_out) + len(tools)
     with _engine(checkpoint(model), recipe.serve) as engine, progress_bar(f"evaluate {model.kind}", total) as done:

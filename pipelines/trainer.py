@@ -1,4 +1,4 @@
-"""TRL's trainer as Kefu runs it: logits only where something is learned, batches of like length. One process.
+"""TRL's trainer as Kefu runs it: logits only where something is learned, rows of like length together. One process.
 
 What TRL 1.16 adds on a CPU is left out, none of it part of the mathematics: scores of prompt tokens, entropy, token
 accuracy. Its fused head cannot be used at all beside trained rows of a tied embedding: it wants the stored weight,
@@ -104,42 +104,43 @@ def _trainer_class(tokens_at_once: int) -> Any:
     import torch
     from torch.nn.functional import cross_entropy
     from torch.utils.checkpoint import checkpoint
-    from transformers.trainer_pt_utils import get_length_grouped_indices
     from trl import SFTTrainer
 
-    class GroupedByLength(torch.utils.data.Sampler[int]):  # type: ignore[misc]
-        """Rows of like length together, in an order that depends on seed and epoch alone, so that a resumed run sees
-        what an uninterrupted one sees (Transformers' own sampler draws from the global generator)."""
+    class Shuffled(torch.utils.data.Sampler[int]):  # type: ignore[misc]
+        """Rows in an order that depends on seed and epoch alone, so that a resumed run sees what an uninterrupted one
+        sees. Tasks are mixed in every batch: with batches grouped by length the dialogs came in bursts, and each burst
+        undid what the one before had taught."""
 
-        def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
-            self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
+        def __init__(self, rows: int, seed: int) -> None:
+            self.rows, self.seed, self.epoch = rows, seed, 0
 
         def set_epoch(self, epoch: int) -> None:
             self.epoch = epoch
 
         def __len__(self) -> int:
-            return len(self.lengths)
+            return self.rows
 
         def __iter__(self) -> Iterator[int]:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-            return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+            return iter(torch.randperm(self.rows, generator=generator).tolist())
 
     class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
         """Scores only the positions that have a label, through the model's own head (see above)."""
 
-        def _get_train_sampler(self, train_dataset: Any = None) -> GroupedByLength:
-            lengths = [len(ids) for ids in self.train_dataset["input_ids"]]
-            batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
-            return GroupedByLength(lengths, batch, self.args.seed)
+        def _get_train_sampler(self, train_dataset: Any = None) -> Shuffled:
+            return Shuffled(len(self.train_dataset), self.args.seed)
 
         def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-            """One batch in pieces of at most `tokens_at_once` padded tokens: the same gradient in less memory, as each
-            piece's loss is divided by the trained tokens of the whole step."""
-            lengths = inputs["attention_mask"].sum(dim=1).tolist()
+            """One batch, sorted by length, in pieces of at most `tokens_at_once` padded tokens: hardly any padding and
+            bounded memory. The gradient is that of the whole batch, as each piece's loss is divided by the trained
+            tokens of the whole step."""
+            order = inputs["attention_mask"].sum(dim=1).argsort(stable=True)
+            sorted_ = {name: tensor[order] for name, tensor in inputs.items()}
+            lengths = sorted_["attention_mask"].sum(dim=1).tolist()
             whole = (inputs["labels"][:, 1:] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
             step = super().training_step
             return sum(
-                step(model, {name: tensor[rows, : max(lengths[rows])] for name, tensor in inputs.items()}, whole)
+                step(model, {name: tensor[rows, : lengths[rows][-1]] for name, tensor in sorted_.items()}, whole)
                 for rows in pieces(lengths, tokens_at_once)
             )
 

@@ -59,7 +59,7 @@ def test_the_real_thresholds_refuse_a_random_model(rejected: tuple[int, dict[str
     assert any(reason.startswith("intent F1") for reason in body["gate"]["reasons"])
     assert body["intent_macro_f1"] < 0.2
     assert body["bytes_after"] < body["bytes_before"]
-    assert STAGES <= body["seconds"].keys()
+    assert body["seconds"].keys() >= STAGES
     assert all(megabytes < 6000 for megabytes in body["peak_memory_mb"].values())
 
 
