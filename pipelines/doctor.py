@@ -83,12 +83,13 @@ def _memory(hardware: Hardware, recipe: Recipe) -> Check:
 
 
 def _memory_gib(recipe: Recipe) -> float | None:
-    """Training holds FP32 weights and activations; serving holds at most FP32 weights and the KV cache."""
+    """Training holds FP32 weights and activations (a batch goes through in pieces of `train.tokens_at_once`); serving holds
+    at most FP32 weights, the KV cache and three processes of the engine. The constant was measured on SmolLM2-135M."""
     parameters = _parameters(recipe.base)
     if parameters is None:
         return None
     weights = 4 * parameters / GIB
-    return 1.5 + max(2 * weights, weights + recipe.serve.engine.kv_cache_gib)
+    return 4.0 + max(2 * weights, weights + recipe.serve.engine.kv_cache_gib)
 
 
 def _disk(recipe: Recipe) -> Check:

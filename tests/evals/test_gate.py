@@ -1,3 +1,5 @@
+"""The gate, refusal by refusal. Over 300 lines because every reason that it can give has a small test of its own here."""
+
 from typing import Any
 
 import pytest
