@@ -18,6 +18,7 @@ from pipelines.base import load_tokenizer
 from pipelines.encode import Encoded, encode
 from pipelines.trainer import OnStep, make_trainer, progress_bar
 from recipes.recipe import LoraRecipe
+from serving.hardware import Hardware
 
 
 def train(store: ArtifactStore, corpus: Corpus, base: Base, recipe: LoraRecipe, on_step: OnStep) -> Adapter:
@@ -42,7 +43,7 @@ def _train(folder: Path, corpus: Corpus, base: Base, recipe: LoraRecipe, on_step
     checkpoints = folder / SCRATCH / "checkpoints"
     resumed = last_whole_checkpoint(checkpoints)
     with progress_bar() as bar:
-        trainer = make_trainer(base, rows, recipe, checkpoints, on_step, bar)
+        trainer = make_trainer(base, rows, recipe, checkpoints, on_step, bar, Hardware.detect())
         assert len(trainer.train_dataset) == len(rows), "the trainer dropped rows"
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     _save_adapter(trainer.model, folder)

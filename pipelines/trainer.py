@@ -7,6 +7,7 @@ without those rows, and fails at their wrapper. Not covered: several GPUs.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from data.artifact import Base
 from pipelines.base import load_model, load_tokenizer
 from pipelines.encode import Encoded
 from recipes.recipe import LoraRecipe
+from serving.hardware import Hardware
 
 OnStep = Callable[[int, Mapping[str, float]], None]
 IGNORED = -100  # a label without loss, by PyTorch's convention
@@ -21,21 +23,28 @@ SCORED_AT_ONCE = 512  # positions whose logits are held in memory; more are scor
 
 
 def make_trainer(
-    base: Base, rows: Sequence[Encoded], recipe: LoraRecipe, checkpoints: Path, on_step: OnStep, bar: Any
+    base: Base,
+    rows: Sequence[Encoded],
+    recipe: LoraRecipe,
+    checkpoints: Path,
+    on_step: OnStep,
+    bar: Any,
+    hardware: Hardware,
 ) -> Any:
-    """The trainer for encoded rows, ready to run; checkpoints go below `checkpoints`."""
+    """The trainer for encoded rows, ready to run on this hardware; checkpoints go below `checkpoints`."""
     import datasets
     import transformers
     from trl import SFTConfig
 
-    from serving.hardware import Hardware
-
-    hardware = Hardware.detect()
     bf16 = hardware.compute_dtype == "bfloat16"
     transformers.utils.logging.disable_progress_bar()
     transformers.set_seed(recipe.seed)  # the adapter's first values
     # FP32 under BF16 autocast is the faster and exacter way on a CPU; a GPU need not hold the frozen weights in FP32
     model = load_model(base.folder, "bfloat16" if hardware.gpu else "float32")
+    if hardware.gpu is None:
+        model.set_attn_implementation("eager")  # the same sums; the fused kernel's backward pass is slow on a CPU
+        if bf16:
+            _as_stored(model)
     options = SFTConfig(
         output_dir=str(checkpoints),
         per_device_train_batch_size=recipe.batch_size,
@@ -70,6 +79,17 @@ def make_trainer(
     return trainer
 
 
+def _as_stored(model: Any) -> None:
+    """Holds the frozen projections in BF16, as they are on disk: autocast would cast them so, anew in every pass. Norms,
+    embeddings (the head is tied to them) and with them the residual stream stay in FP32."""
+    import torch
+
+    for layer in model.base_model.layers:
+        for module in layer.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.to(torch.bfloat16)
+
+
 def _example(row: Encoded) -> dict[str, list[int]]:
     return {"input_ids": row.prompt + row.completion, "labels": [IGNORED] * len(row.prompt) + row.completion}
 
@@ -88,15 +108,33 @@ def _lora(recipe: LoraRecipe, base: Base) -> Any:
     )
 
 
-def pieces(lengths: Sequence[int], tokens: int) -> list[slice]:
-    """Consecutive rows, cut so that a piece padded to its longest row has at most `tokens` tokens, or is a single row."""
-    cuts, longest = [0], 0
-    for index, length in enumerate(lengths):
-        longest = max(longest, length)
-        if index > cuts[-1] and longest * (index + 1 - cuts[-1]) > tokens:
-            cuts.append(index)
-            longest = length
-    return [slice(start, end) for start, end in zip(cuts, [*cuts[1:], len(lengths)], strict=True)]
+@dataclass(frozen=True)
+class Piece:
+    """Rows of one batch that go through together; their first `shared` ids are the same and go through once."""
+
+    rows: tuple[int, ...]
+    shared: int
+    length: int  # of its longest row
+
+
+def pieces(batch: Sequence[Sequence[int]], end: int, tokens: int) -> list[Piece]:
+    """Cuts a batch of ids into pieces of at most `tokens` tokens, padding included, or of a single row.
+
+    Rows with the same first turn (up to the id `end`: the system prompt with the tools) come together, sorted by length.
+    What they share is computed once for a piece; keys and values are then the same for each of its rows.
+    """
+    heads = [tuple(ids[: ids.index(end) + 1]) if end in ids else () for ids in batch]
+    order = sorted(range(len(batch)), key=lambda row: (heads[row], len(batch[row])))
+    found: list[Piece] = []
+    for row in order:
+        last = found[-1] if found else None
+        if last is not None and heads[last.rows[0]] == heads[row]:
+            shared, count = len(heads[row]), len(last.rows) + 1
+            if shared + count * (len(batch[row]) - shared) <= tokens:
+                found[-1] = Piece((*last.rows, row), shared, len(batch[row]))
+                continue
+        found.append(Piece((row,), 0, len(batch[row])))
+    return found
 
 
 def _trainer_class(tokens_at_once: int) -> Any:
@@ -104,6 +142,7 @@ def _trainer_class(tokens_at_once: int) -> Any:
     import torch
     from torch.nn.functional import cross_entropy
     from torch.utils.checkpoint import checkpoint
+    from transformers import DynamicCache
     from trl import SFTTrainer
 
     class Shuffled(torch.utils.data.Sampler[int]):  # type: ignore[misc]
@@ -131,29 +170,35 @@ def _trainer_class(tokens_at_once: int) -> Any:
             return Shuffled(len(self.train_dataset), self.args.seed)
 
         def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-            """One batch, sorted by length, in pieces of at most `tokens_at_once` padded tokens: hardly any padding and
-            bounded memory. The gradient is that of the whole batch, as each piece's loss is divided by the trained
-            tokens of the whole step."""
-            order = inputs["attention_mask"].sum(dim=1).argsort(stable=True)
-            sorted_ = {name: tensor[order] for name, tensor in inputs.items()}
-            lengths = sorted_["attention_mask"].sum(dim=1).tolist()
+            """One batch in pieces: hardly any padding, no prompt twice, bounded memory. The gradient is that of the whole
+            batch, as each piece's loss is divided by the trained tokens of the whole step."""
+            lengths = inputs["attention_mask"].sum(dim=1).tolist()
+            batch = [ids[:length] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
             whole = (inputs["labels"][:, 1:] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-            step = super().training_step
-            return sum(
-                step(model, {name: tensor[rows, : lengths[rows][-1]] for name, tensor in sorted_.items()}, whole)
-                for rows in pieces(lengths, tokens_at_once)
-            )
+            step, total = super().training_step, torch.zeros((), device=inputs["labels"].device)
+            for piece in pieces(batch, self.processing_class.eos_token_id, tokens_at_once):
+                rows = {name: tensor[list(piece.rows), : piece.length] for name, tensor in inputs.items()}
+                total += step(model, rows | {"shared": piece.shared}, whole)
+            return total
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
             assert not return_outputs, "there are no logits to return"
             causal = self.accelerator.unwrap_model(model).get_base_model()
-            targets = inputs["labels"][:, 1:]
+            # checkpointing recomputes a layer without its cache
+            shared = 0 if self.args.gradient_checkpointing else inputs.get("shared", 0)
+            ids, mask = inputs["input_ids"], inputs["attention_mask"]
+            targets = inputs["labels"][:, shared + 1 :]
             learned = targets != IGNORED
             with self.accelerator.autocast():
+                seen = None
+                if shared:
+                    seen = DynamicCache(config=causal.config)
+                    causal.base_model(input_ids=ids[:1, :shared], past_key_values=seen, use_cache=True)
+                    seen.batch_repeat_interleave(len(ids))
                 hidden = causal.base_model(
-                    input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
+                    input_ids=ids[:, shared:], attention_mask=mask, past_key_values=seen, use_cache=bool(shared)
                 ).last_hidden_state[:, :-1]
                 total = summed_loss(causal.lm_head, hidden[learned], targets[learned])
             return total / (learned.sum() if num_items_in_batch is None else num_items_in_batch)

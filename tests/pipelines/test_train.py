@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ from pipelines import trainer as trainer_module
 from pipelines.base import load_model, load_tokenizer
 from pipelines.encode import encode
 from pipelines.train import last_whole_checkpoint, train
-from pipelines.trainer import IGNORED, make_trainer, pieces, progress_bar
+from pipelines.trainer import IGNORED, OnStep, make_trainer, pieces, progress_bar
 from recipes.recipe import LoraRecipe
+from serving.hardware import Hardware
 from tests.pipelines.tiny import LORA, make_corpus, tiny_rows
+
+
+FP32 = replace(Hardware.detect(), gpu=None, amx=False, avx512_bf16=False)  # exact enough to compare gradients
 
 
 def nothing(step: int, figures: Mapping[str, float]) -> None:
@@ -48,7 +53,7 @@ def test_the_loss_and_its_gradients_are_the_plain_ones(
     monkeypatch.setattr(trainer_module, "SCORED_AT_ONCE", at_once)
     tokenizer = load_tokenizer(tiny_base.folder)
     rows = [encode(tokenizer, row) for row in tiny_rows()]
-    trainer = make_trainer(tiny_base, rows, LORA, tmp_path, nothing, progress_bar())
+    trainer = make_trainer(tiny_base, rows, LORA, tmp_path, nothing, progress_bar(), FP32)
     model = trainer.model.train()
     for parameter in model.parameters():  # B starts at zero; move everything off its start
         if parameter.requires_grad:
@@ -70,26 +75,33 @@ def test_a_batch_in_pieces_has_the_gradient_of_the_whole(tiny_base: Base, tmp_pa
     tokenizer = load_tokenizer(tiny_base.folder)
     rows = [encode(tokenizer, row) for row in tiny_rows()]
     recipe = LORA.model_copy(update={"tokens_at_once": tokens_at_once})
-    trainer = make_trainer(tiny_base, rows, recipe, tmp_path, nothing, progress_bar())
+    trainer = make_trainer(tiny_base, rows, recipe, tmp_path, nothing, progress_bar(), FP32)
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(10, 20)])
     whole = _gradients(trainer.model, trainer.compute_loss(trainer.model, dict(batch)))
     trainer.create_optimizer()
 
+    seen: list[int] = []
+    compute_loss = trainer.compute_loss
+    trainer.compute_loss = lambda model, inputs, **rest: seen.append(inputs["shared"]) or compute_loss(model, inputs, **rest)
     trainer.model.zero_grad()
     trainer.training_step(trainer.model, dict(batch))
+
+    assert any(seen) == (tokens_at_once > 1)  # the common system prompt went through once
 
     for name, parameter in trainer.model.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(parameter.grad, whole[name], atol=1e-5, rtol=1e-3, msg=name)
 
 
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(1, 200))
-def test_pieces_cover_every_row_once_and_fit(lengths: list[int], tokens: int) -> None:
-    cut = pieces(lengths, tokens)
-    assert [row for piece in cut for row in lengths[piece]] == lengths
+@given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=30), min_size=1, max_size=30), st.integers(1, 200))
+def test_pieces_cover_every_row_once_share_and_fit(batch: list[list[int]], tokens: int) -> None:
+    cut = pieces(batch, 3, tokens)
+    assert sorted(row for piece in cut for row in piece.rows) == list(range(len(batch)))
     for piece in cut:
-        rows = lengths[piece]
-        assert len(rows) == 1 or max(rows) * len(rows) <= tokens
+        rows = [batch[row] for row in piece.rows]
+        assert piece.length == max(map(len, rows))
+        assert len({tuple(ids[: piece.shared]) for ids in rows}) == 1
+        assert len(rows) == 1 or piece.shared + len(rows) * (piece.length - piece.shared) <= tokens
 
 
 def _gradients(model: Any, loss: Any) -> dict[str, Any]:
@@ -190,9 +202,8 @@ def test_accumulated_batches_have_the_gradient_of_one(tmp_path: Path, tiny_base:
         sizes = {"batch_size": batch_size, "gradient_accumulation": accumulation, "epochs": 1.0, "save_steps": 99}
         seen: list[float] = []
         recipe = LORA.model_copy(update=sizes)
-        make_trainer(
-            tiny_base, rows, recipe, tmp_path, lambda step, figures: seen.append(figures["loss"]), progress_bar()
-        ).train()
+        note: OnStep = lambda step, figures: seen.append(figures["loss"])
+        make_trainer(tiny_base, rows, recipe, tmp_path, note, progress_bar(), FP32).train()
         return seen
 
     assert losses(2, 2) == pytest.approx(losses(4, 1), abs=1e-4)

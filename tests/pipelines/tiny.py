@@ -60,7 +60,10 @@ def tiny_rows() -> list[Row]:
     rows = [
         Row(
             task="intent",
-            messages=(Message(role="user", content=text + " please" * (number % 4)),),
+            messages=(
+                Message(role="system", content="Name the intent."),
+                Message(role="user", content=text + " please" * (number % 4)),
+            ),
             completion=intent,
             language=language,
             source="test",
