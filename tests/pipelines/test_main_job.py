@@ -48,8 +48,35 @@ def kefu(state: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def rejected(state: Path) -> tuple[int, dict[str, Any]]:
+def killed(state: Path) -> dict[Path, bytes]:
+    """A release that dies of SIGKILL once training has a checkpoint; the manifests of what was finished by then."""
+    command = [*KEFU, "release", RECIPE, "--yes"]
+    release = subprocess.Popen(command, env=environment(state), stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 300
+    while not list(state.glob("artifacts/adapter/*/scratch/checkpoints/*/trainer_state.json")):
+        assert release.poll() is None, "the release ended before its first checkpoint"
+        assert time.monotonic() < deadline, "no checkpoint within five minutes"
+        time.sleep(0.01)
+    os.killpg(release.pid, signal.SIGKILL)
+    release.wait()
+    finished = {path: path.read_bytes() for path in state.glob("artifacts/*/*/manifest.json")}
+    assert not [path for path in finished if "adapter" in path.parts], "killed too late"
+    return finished
+
+
+@pytest.fixture(scope="module")
+def rejected(state: Path, killed: dict[Path, bytes]) -> tuple[int, dict[str, Any]]:
     return kefu(state, "release", RECIPE, "--yes")
+
+
+def test_a_killed_release_goes_on_where_it_stopped(
+    state: Path, killed: dict[Path, bytes], rejected: tuple[int, dict[str, Any]]
+) -> None:
+    assert {path.parts[-3] for path in killed} == {"base", "corpus"}
+    assert {path: path.read_bytes() for path in killed} == killed
+    assert "prepare" in rejected[1]["reused"]
+    (adapter,) = state.glob("artifacts/adapter/*/manifest.json")
+    assert json.loads(adapter.read_bytes())["facts"]["resumed_from"] > 0
 
 
 def test_the_real_thresholds_refuse_a_random_model(rejected: tuple[int, dict[str, Any]]) -> None:
