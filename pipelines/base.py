@@ -183,8 +183,9 @@ def _add_tokens(tokenizer: Any) -> list[int]:
     from transformers import AddedToken
 
     vocabulary = tokenizer.get_vocab()
-    turns = [AddedToken(t, special=True, normalized=False) for t in (START_OF_TURN, END_OF_TURN) if t not in vocabulary]
-    marks = [AddedToken(t, special=False, normalized=False) for t in SPECIAL_TOKENS if t not in vocabulary]
+    # a GGUF names the tokens that it has but not all as added ones; said again, they keep their ids and are found whole
+    turns = [AddedToken(t, special=True, normalized=False) for t in (START_OF_TURN, END_OF_TURN)]
+    marks = [AddedToken(t, special=False, normalized=False) for t in SPECIAL_TOKENS]
     tokenizer.add_tokens(turns, special_tokens=True)
     tokenizer.add_tokens(marks)
     tokenizer.eos_token = END_OF_TURN
@@ -195,7 +196,8 @@ def _add_tokens(tokenizer: Any) -> list[int]:
     for token in (START_OF_TURN, END_OF_TURN, *SPECIAL_TOKENS):
         ids = tokenizer(f"a{token}b", add_special_tokens=False)["input_ids"]
         assert tokenizer.convert_tokens_to_ids(token) in ids, f"{token} does not come out as one token"
-    return [tokenizer.convert_tokens_to_ids(token.content) for token in (*turns, *marks)]
+    new = [token.content for token in (*turns, *marks) if token.content not in vocabulary]
+    return [tokenizer.convert_tokens_to_ids(token) for token in new]
 
 
 def _pretrained(located: _Located) -> Any:
