@@ -1,4 +1,5 @@
-"""TRL's trainer as Kefu runs it: logits only where something is learned, rows of like length together. One process.
+"""TRL's trainer as Kefu runs it: logits only where something is learned, rows of like length together, a system prompt
+that rows have in common once. One process.
 
 What TRL 1.16 adds on a CPU is left out, none of it part of the mathematics: scores of prompt tokens, entropy, token
 accuracy. Its fused head cannot be used at all beside trained rows of a tied embedding: it wants the stored weight,

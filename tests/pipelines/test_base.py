@@ -68,12 +68,12 @@ def test_turn_tokens_are_given_to_a_base_without_chatml(tmp_path: Path) -> None:
 
 
 def write_gguf(path: Path) -> None:
-    """A Llama of one layer, Q8_0 and F32, with a tokenizer of bytes and the turn tokens."""
+    """A Llama of one layer, Q8_0 and F32, with a tokenizer of bytes, the turn tokens and `<tool_call>` as its user's."""
     import gguf
     import numpy
 
     hidden, middle = 64, 96
-    tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *bytes_to_unicode().values(), "hi", "no"]
+    tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *bytes_to_unicode().values(), "hi", "no", "<tool_call>"]
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_block_count(1)
     writer.add_context_length(256)
@@ -85,7 +85,7 @@ def write_gguf(path: Path) -> None:
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(tokens)
-    writer.add_token_types([3] * 3 + [1] * (len(tokens) - 3))
+    writer.add_token_types([3] * 3 + [1] * (len(tokens) - 4) + [4])
     writer.add_token_merges(["h i", "n o"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
@@ -122,7 +122,10 @@ def test_a_gguf_in_a_package_is_dequantized_without_an_import(tmp_path: Path, pa
     assert (base.facts["architecture"], model.dtype) == ("LlamaForCausalLM", torch.bfloat16)
     assert not hasattr(model.config, "quantization_config")
     assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
-    assert len(base.facts["new_token_ids"]) == len(SPECIAL_TOKENS)
+    assert len(base.facts["new_token_ids"]) == len(SPECIAL_TOKENS) - 1
+    known = 3 + 256 + 2  # where the file has <tool_call>
+    assert known not in base.facts["new_token_ids"]
+    assert tokenizer("hi<tool_call>no", add_special_tokens=False)["input_ids"][1] == known  # whole
 
 
 def test_a_random_qwen3_takes_its_tokenizer_from_a_package(tmp_path: Path, package: PackageBase) -> None:
@@ -131,7 +134,7 @@ def test_a_random_qwen3_takes_its_tokenizer_from_a_package(tmp_path: Path, packa
 
     assert one.facts["architecture"] == "Qwen3ForCausalLM"
     assert one.digest == two.digest
-    assert len(load_tokenizer(one.folder)) == 3 + 256 + 2 + len(SPECIAL_TOKENS)
+    assert len(load_tokenizer(one.folder)) == 3 + 256 + 3 + len(SPECIAL_TOKENS) - 1
 
 
 @pytest.mark.slow

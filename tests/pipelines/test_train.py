@@ -19,11 +19,10 @@ from pipelines import trainer as trainer_module
 from pipelines.base import load_model, load_tokenizer
 from pipelines.encode import encode
 from pipelines.train import last_whole_checkpoint, train
-from pipelines.trainer import IGNORED, OnStep, make_trainer, pieces, progress_bar
+from pipelines.trainer import IGNORED, make_trainer, pieces, progress_bar
 from recipes.recipe import LoraRecipe
 from serving.hardware import Hardware
 from tests.pipelines.tiny import LORA, make_corpus, tiny_rows
-
 
 FP32 = replace(Hardware.detect(), gpu=None, amx=False, avx512_bf16=False)  # exact enough to compare gradients
 
@@ -81,13 +80,17 @@ def test_a_batch_in_pieces_has_the_gradient_of_the_whole(tiny_base: Base, tmp_pa
     trainer.create_optimizer()
 
     seen: list[int] = []
-    compute_loss = trainer.compute_loss
-    trainer.compute_loss = lambda model, inputs, **rest: seen.append(inputs["shared"]) or compute_loss(model, inputs, **rest)
+    plain = trainer.compute_loss
+
+    def watched(model: Any, inputs: Any, **rest: Any) -> Any:
+        seen.append(inputs["shared"])
+        return plain(model, inputs, **rest)
+
+    trainer.compute_loss = watched
     trainer.model.zero_grad()
     trainer.training_step(trainer.model, dict(batch))
 
     assert any(seen) == (tokens_at_once > 1)  # the common system prompt went through once
-
     for name, parameter in trainer.model.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(parameter.grad, whole[name], atol=1e-5, rtol=1e-3, msg=name)
@@ -202,7 +205,10 @@ def test_accumulated_batches_have_the_gradient_of_one(tmp_path: Path, tiny_base:
         sizes = {"batch_size": batch_size, "gradient_accumulation": accumulation, "epochs": 1.0, "save_steps": 99}
         seen: list[float] = []
         recipe = LORA.model_copy(update=sizes)
-        note: OnStep = lambda step, figures: seen.append(figures["loss"])
+
+        def note(step: int, figures: Mapping[str, float]) -> None:
+            seen.append(figures["loss"])
+
         make_trainer(tiny_base, rows, recipe, tmp_path, note, progress_bar(), FP32).train()
         return seen
 
