@@ -16,7 +16,7 @@ INTERVAL_S = 0.2
 
 
 class Footprint:
-    """The largest resident size seen, in MiB; read it after the `with` block."""
+    """The largest resident size seen, in MB (10^6 bytes); read it after the `with` block."""
 
     peak_mb: float = 0.0
 
@@ -56,4 +56,4 @@ def _resident_mb(process: psutil.Process) -> float:
             total += member.memory_info().rss
         except psutil.Error:  # it ended between the listing and the reading
             continue
-    return total / 2**20
+    return total / 1e6

@@ -119,13 +119,14 @@ class Piece:
     length: int  # of its longest row
 
 
-def pieces(batch: Sequence[Sequence[int]], end: int, tokens: int) -> list[Piece]:
+def pieces(batch: Sequence[Sequence[int]], end: int | None, tokens: int) -> list[Piece]:
     """Cuts a batch of ids into pieces of at most `tokens` tokens, padding included, or of a single row.
 
     Rows with the same first turn (up to the id `end`: the system prompt with the tools) come together, sorted by length.
-    What they share is computed once for a piece; keys and values are then the same for each of its rows.
+    What they share is computed once for a piece; keys and values are then the same for each of its rows. Without `end`
+    nothing is shared.
     """
-    heads = [tuple(ids[: ids.index(end) + 1]) if end in ids else () for ids in batch]
+    heads = [tuple(ids[: ids.index(end) + 1]) if end is not None and end in ids else () for ids in batch]
     order = sorted(range(len(batch)), key=lambda row: (heads[row], len(batch[row])))
     found: list[Piece] = []
     for row in order:
@@ -178,7 +179,9 @@ def _trainer_class(tokens_at_once: int) -> Any:
             batch = [ids[:length] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
             whole = (inputs["labels"][:, 1:] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
             step, total = super().training_step, torch.zeros((), device=inputs["labels"].device)
-            for piece in pieces(batch, self.processing_class.eos_token_id, tokens_at_once):
+            # checkpointing recomputes a layer without its cache: nothing can be shared
+            end = None if self.args.gradient_checkpointing else self.processing_class.eos_token_id
+            for piece in pieces(batch, end, tokens_at_once):
                 rows = {name: tensor[list(piece.rows), : piece.length] for name, tensor in inputs.items()}
                 total += step(model, rows | {"shared": piece.shared}, whole)
             return total
@@ -188,8 +191,7 @@ def _trainer_class(tokens_at_once: int) -> Any:
         ) -> Any:
             assert not return_outputs, "there are no logits to return"
             causal = self.accelerator.unwrap_model(model).get_base_model()
-            # checkpointing recomputes a layer without its cache
-            shared = 0 if self.args.gradient_checkpointing else inputs.get("shared", 0)
+            shared = inputs.get("shared", 0)
             ids, mask = inputs["input_ids"], inputs["attention_mask"]
             targets = inputs["labels"][:, shared + 1 :]
             learned = targets != IGNORED
