@@ -116,9 +116,10 @@ def _fill(
     tokens: Counter[str] = Counter()
     for task, language, rows in chain(_intent_groups(kept, shop), _dialog_groups(examples.dialogs, shop)):
         share = section["shares"].get(task, 0) * section["languages"].get(language, 0)
-        taken, used = _take(rows, section["max_tokens"] * share, count_tokens)
-        train += taken
-        tokens[f"{task}.{language}"] = used
+        times = section["repeat"].get(task, 1)
+        taken, used = _take(rows, section["max_tokens"] * share / times, count_tokens)
+        train += taken * times
+        tokens[f"{task}.{language}"] = used * times
     cases = [
         IntentCase(id=f"held-out-{index:04d}", text=row.text, intent=row.intent, language=row.language)
         for index, row in enumerate(sorted(held_out, key=lambda row: _hash(row.text)))

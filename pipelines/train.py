@@ -34,7 +34,7 @@ def train(store: ArtifactStore, corpus: Corpus, base: Base, recipe: LoraRecipe, 
         lambda folder: _train(folder, corpus, base, recipe, on_step),
         inputs={"corpus": corpus.digest, "base": base.digest},
         section=recipe.model_dump(mode="json"),
-        code=code_digest("pipelines.train", "pipelines.trainer", "pipelines.encode", "data.chat"),
+        code=code_digest("pipelines.train", "pipelines.trainer", "pipelines.packing", "pipelines.encode", "data.chat"),
     )
 
 

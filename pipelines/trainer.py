@@ -1,5 +1,5 @@
-"""TRL's trainer as Kefu runs it: logits only where something is learned, rows of like length together, a system prompt
-that rows have in common once. One process.
+"""TRL's trainer as Kefu runs it: logits only where something is learned, rows in flat passes without padding
+(`packing.py`). One process.
 
 What TRL 1.16 adds on a CPU is left out, none of it part of the mathematics: scores of prompt tokens, entropy, token
 accuracy. Its fused head cannot be used at all beside trained rows of a tied embedding: it wants the stored weight,
@@ -8,7 +8,6 @@ without those rows, and fails at their wrapper. Not covered: several GPUs.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from data.artifact import Base
 from data.footprint import give_back_memory
 from pipelines.base import load_model, load_tokenizer
 from pipelines.encode import Encoded
+from pipelines.packing import ATTENTION, flat, grouped_attention, in_passes
 from recipes.recipe import LoraRecipe
 from serving.hardware import Hardware
 
@@ -36,6 +36,7 @@ def make_trainer(
     """The trainer for encoded rows, ready to run on this hardware; checkpoints go below `checkpoints`."""
     import datasets
     import transformers
+    from peft.tuners.lora import LoraLayer
     from trl import SFTConfig
 
     bf16 = hardware.compute_dtype == "bfloat16"
@@ -43,10 +44,10 @@ def make_trainer(
     transformers.set_seed(recipe.seed)  # the adapter's first values
     # FP32 under BF16 autocast is the faster and exacter way on a CPU; a GPU need not hold the frozen weights in FP32
     model = load_model(base.folder, "bfloat16" if hardware.gpu else "float32")
-    if hardware.gpu is None:
-        model.set_attn_implementation("eager")  # the same sums; the fused kernel's backward pass is slow on a CPU
-        if bf16:
-            _as_stored(model)
+    transformers.AttentionInterface.register(ATTENTION, grouped_attention)
+    model.set_attn_implementation(ATTENTION)
+    if bf16 and hardware.gpu is None:
+        _as_stored(model)
     options = SFTConfig(
         output_dir=str(checkpoints),
         per_device_train_batch_size=recipe.batch_size,
@@ -78,6 +79,9 @@ def make_trainer(
         callbacks=[_callback(on_step, bar)],
     )
     trainer.remove_callback(transformers.PrinterCallback)
+    for module in trainer.model.modules():
+        if isinstance(module, LoraLayer):
+            module.cast_input_dtype_enabled = False  # autocast casts anyway: to FP32 and back would be two copies more
     return trainer
 
 
@@ -110,42 +114,11 @@ def _lora(recipe: LoraRecipe, base: Base) -> Any:
     )
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Rows of one batch that go through together; their first `shared` ids are the same and go through once."""
-
-    rows: tuple[int, ...]
-    shared: int
-    length: int  # of its longest row
-
-
-def pieces(batch: Sequence[Sequence[int]], end: int | None, tokens: int) -> list[Piece]:
-    """Cuts a batch of ids into pieces of at most `tokens` tokens, padding included, or of a single row.
-
-    Rows with the same first turn (up to the id `end`: the system prompt with the tools) come together, sorted by length.
-    What they share is computed once for a piece; keys and values are then the same for each of its rows. Without `end`
-    nothing is shared.
-    """
-    heads = [tuple(ids[: ids.index(end) + 1]) if end is not None and end in ids else () for ids in batch]
-    order = sorted(range(len(batch)), key=lambda row: (heads[row], len(batch[row])))
-    found: list[Piece] = []
-    for row in order:
-        last = found[-1] if found else None
-        if last is not None and heads[last.rows[0]] == heads[row]:
-            shared, count = len(heads[row]), len(last.rows) + 1
-            if shared + count * (len(batch[row]) - shared) <= tokens:
-                found[-1] = Piece((*last.rows, row), shared, len(batch[row]))
-                continue
-        found.append(Piece((row,), 0, len(batch[row])))
-    return found
-
-
 def _trainer_class(tokens_at_once: int) -> Any:
     """TRL's trainer with the changes that this module is about; built here so that importing it stays cheap."""
     import torch
     from torch.nn.functional import cross_entropy
     from torch.utils.checkpoint import checkpoint
-    from transformers import DynamicCache
     from trl import SFTTrainer
 
     class Shuffled(torch.utils.data.Sampler[int]):  # type: ignore[misc]
@@ -173,39 +146,47 @@ def _trainer_class(tokens_at_once: int) -> Any:
             return Shuffled(len(self.train_dataset), self.args.seed)
 
         def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-            """One batch in pieces: hardly any padding, no prompt twice, bounded memory. The gradient is that of the whole
-            batch, as each piece's loss is divided by the trained tokens of the whole step."""
+            """One batch in flat passes of bounded size. The gradient is that of the whole batch, as the loss of each pass is
+            divided by the trained tokens of the whole step."""
             lengths = inputs["attention_mask"].sum(dim=1).tolist()
             batch = [ids[:length] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
-            whole = (inputs["labels"][:, 1:] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+            learned = inputs["labels"] != IGNORED
+            prompts = learned.int().argmax(dim=1).tolist()
+            whole = learned[:, 1:].sum() if num_items_in_batch is None else num_items_in_batch
             step, total = super().training_step, torch.zeros((), device=inputs["labels"].device)
-            # checkpointing recomputes a layer without its cache: nothing can be shared
-            end = None if self.args.gradient_checkpointing else self.processing_class.eos_token_id
-            for piece in pieces(batch, end, tokens_at_once):
-                rows = {name: tensor[list(piece.rows), : piece.length] for name, tensor in inputs.items()}
-                total += step(model, rows | {"shared": piece.shared}, whole)
+            for groups in in_passes(batch, prompts, self.processing_class.eos_token_id, tokens_at_once):
+                ids, positions, origins = flat(batch, groups)
+                scored = [
+                    (origin + i, row, i) for row, origin in origins.items() for i in range(prompts[row], lengths[row])
+                ]
+                total += step(
+                    model,
+                    {
+                        "input_ids": torch.tensor([ids]),
+                        "position_ids": torch.tensor([positions]),
+                        "scored": torch.tensor([place - 1 for place, _, _ in scored]),
+                        "targets": torch.tensor([batch[row][i] for _, row, i in scored]),
+                        "groups": groups,
+                    },
+                    whole,
+                )
             return total
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
+            """The loss of one flat pass: `targets` against what is predicted at the places `scored`."""
             assert not return_outputs, "there are no logits to return"
             causal = self.accelerator.unwrap_model(model).get_base_model()
-            shared = inputs.get("shared", 0)
-            ids, mask = inputs["input_ids"], inputs["attention_mask"]
-            targets = inputs["labels"][:, shared + 1 :]
-            learned = targets != IGNORED
             with self.accelerator.autocast():
-                seen = None
-                if shared:
-                    seen = DynamicCache(config=causal.config)
-                    causal.base_model(input_ids=ids[:1, :shared], past_key_values=seen, use_cache=True)
-                    seen.batch_repeat_interleave(len(ids))
                 hidden = causal.base_model(
-                    input_ids=ids[:, shared:], attention_mask=mask, past_key_values=seen, use_cache=bool(shared)
-                ).last_hidden_state[:, :-1]
-                total = summed_loss(causal.lm_head, hidden[learned], targets[learned])
-            return total / (learned.sum() if num_items_in_batch is None else num_items_in_batch)
+                    input_ids=inputs["input_ids"],
+                    position_ids=inputs["position_ids"],
+                    groups=inputs["groups"],
+                    use_cache=False,
+                ).last_hidden_state[0]
+                total = summed_loss(causal.lm_head, hidden[inputs["scored"]], inputs["targets"])
+            return total / num_items_in_batch
 
     def summed_loss(head: Any, hidden: Any, targets: Any) -> Any:
         def piece(states: Any, labels: Any) -> Any:

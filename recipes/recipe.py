@@ -87,6 +87,8 @@ class DataRecipe(Strict):
     max_tokens: PositiveInt
     shares: dict[Literal["intent", "dialog"], Share]  # of the budget
     languages: dict[Language, Share]  # of each task's share
+    # how often each row comes in one epoch, if not once
+    repeat: dict[Literal["intent", "dialog"], PositiveInt] = Field(default_factory=dict)
     validation: Share  # of the utterances, held out; they also widen the retention test
     seed: int = 0
 
@@ -102,7 +104,7 @@ class LoraRecipe(Strict):
     epochs: Annotated[float, Field(gt=0)]
     batch_size: PositiveInt
     gradient_accumulation: PositiveInt = 1
-    tokens_at_once: PositiveInt = 1024  # of one pass: a batch goes through in pieces, for memory; same gradient
+    tokens_at_once: PositiveInt = 1280  # of one pass: a large batch takes several, for memory; same gradient
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.03
     scheduler: Literal["cosine", "linear", "constant"] = "cosine"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

@@ -20,6 +20,7 @@ SECTION: dict[str, Any] = {
     "max_tokens": 4000,
     "shares": {"intent": 0.5, "dialog": 0.5},
     "languages": {"en": 0.75, "zh": 0.25},
+    "repeat": {},
     "validation": 0.1,
 }
 
@@ -63,6 +64,17 @@ def test_a_corpus_keeps_its_budget_and_its_sides(tmp_path: Path, shop: Shop, exa
     assert not trained & {case.text for case in held_out}
     counts = [n for intent, n in corpus.facts["intents"].items()]
     assert max(counts) - min(counts) <= 4  # intents in turn, for each language
+
+
+def test_repeated_rows_count_every_time(tmp_path: Path, shop: Shop, examples: Examples) -> None:
+    corpus = build(ArtifactStore(tmp_path), examples, shop, repeat={"dialog": 2})
+    rows = read_jsonl(corpus.folder / "train.jsonl", Row)
+    dialogs = [row.model_dump_json() for row in rows if row.intent is None]
+    labels = [row.model_dump_json() for row in rows if row.intent is not None]
+
+    assert len(dialogs) == 2 * len(set(dialogs)) > 0
+    assert len(labels) == len(set(labels)) > 0
+    assert sum(corpus.facts["tokens"].values()) == sum(map(words, rows)) <= SECTION["max_tokens"]
 
 
 def test_the_order_of_the_sources_does_not_matter(tmp_path: Path, shop: Shop, examples: Examples) -> None:

@@ -5,12 +5,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from data.artifact import SCRATCH, Adapter, ArtifactStore, Base, Corpus
 from data.chat import Row, render
@@ -19,7 +16,7 @@ from pipelines import trainer as trainer_module
 from pipelines.base import load_model, load_tokenizer
 from pipelines.encode import encode
 from pipelines.train import last_whole_checkpoint, train
-from pipelines.trainer import IGNORED, make_trainer, pieces, progress_bar
+from pipelines.trainer import IGNORED, make_trainer, progress_bar
 from recipes.recipe import LoraRecipe
 from serving.hardware import Hardware
 from tests.pipelines.tiny import LORA, make_corpus, tiny_rows
@@ -45,80 +42,41 @@ def test_the_trainer_sees_the_ids_of_serving(tiny_base: Base, row: Row) -> None:
     assert example["labels"] == [IGNORED] * len(encoded.prompt) + encoded.completion
 
 
-@pytest.mark.parametrize("at_once", [512, 7], ids=["whole", "in pieces"])
-def test_the_loss_and_its_gradients_are_the_plain_ones(
-    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+@pytest.mark.parametrize("scored_at_once", [512, 7], ids=["scored whole", "scored in parts"])
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["plain", "checkpointed"])
+@pytest.mark.parametrize("tokens_at_once", [1, 300, 10**6], ids=["by row", "in passes", "whole"])
+def test_a_step_has_the_plain_loss_and_the_plain_gradients(
+    tiny_base: Base,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tokens_at_once: int,
+    checkpointing: bool,
+    scored_at_once: int,
 ) -> None:
-    monkeypatch.setattr(trainer_module, "SCORED_AT_ONCE", at_once)
+    monkeypatch.setattr(trainer_module, "SCORED_AT_ONCE", scored_at_once)
     tokenizer = load_tokenizer(tiny_base.folder)
     rows = [encode(tokenizer, row) for row in tiny_rows()]
-    trainer = make_trainer(tiny_base, rows, LORA, tmp_path, nothing, progress_bar(), FP32)
+    recipe = LORA.model_copy(update={"tokens_at_once": tokens_at_once, "gradient_checkpointing": checkpointing})
+    trainer = make_trainer(tiny_base, rows, recipe, tmp_path, nothing, progress_bar(), FP32)
     model = trainer.model.train()
     for parameter in model.parameters():  # B starts at zero; move everything off its start
         if parameter.requires_grad:
             parameter.data += 0.05 * torch.randn_like(parameter)
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(10, 20)])
 
-    loss = trainer.compute_loss(model, dict(batch))
-    gradients = _gradients(model, loss)
+    model.zero_grad()
+    loss = trainer.training_step(model, dict(batch))
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    model.get_base_model().set_attn_implementation("sdpa")
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
     plain = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten())
+    plain.backward()
 
     assert loss.item() == pytest.approx(plain.item(), abs=1e-4)
-    for name, gradient in _gradients(model, plain).items():
-        torch.testing.assert_close(gradients[name], gradient, atol=1e-5, rtol=1e-3, msg=name)
-
-
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["plain", "checkpointed"])
-@pytest.mark.parametrize("tokens_at_once", [1, 300, 10**6], ids=["by row", "in pieces", "whole"])
-def test_a_batch_in_pieces_has_the_gradient_of_the_whole(
-    tiny_base: Base, tmp_path: Path, tokens_at_once: int, checkpointing: bool
-) -> None:
-    tokenizer = load_tokenizer(tiny_base.folder)
-    rows = [encode(tokenizer, row) for row in tiny_rows()]
-    recipe = LORA.model_copy(update={"tokens_at_once": tokens_at_once, "gradient_checkpointing": checkpointing})
-    trainer = make_trainer(tiny_base, rows, recipe, tmp_path, nothing, progress_bar(), FP32)
-    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(10, 20)])
-    whole = _gradients(trainer.model, trainer.compute_loss(trainer.model, dict(batch)))
-    trainer.create_optimizer()
-
-    seen: list[int] = []
-    plain = trainer.compute_loss
-
-    def watched(model: Any, inputs: Any, **rest: Any) -> Any:
-        seen.append(inputs["shared"])
-        return plain(model, inputs, **rest)
-
-    trainer.compute_loss = watched
-    trainer.model.zero_grad()
-    trainer.training_step(trainer.model, dict(batch))
-
-    assert any(seen) == (tokens_at_once > 1 and not checkpointing)  # the common system prompt went through once
-    for name, parameter in trainer.model.named_parameters():
+    for name, parameter in model.named_parameters():
         if parameter.grad is not None:
-            torch.testing.assert_close(parameter.grad, whole[name], atol=1e-5, rtol=1e-3, msg=name)
-
-
-@given(
-    st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=30), min_size=1, max_size=30),
-    st.sampled_from([3, None]),
-    st.integers(1, 200),
-)
-def test_pieces_cover_every_row_once_share_and_fit(batch: list[list[int]], end: int | None, tokens: int) -> None:
-    cut = pieces(batch, end, tokens)
-    assert end is not None or not any(piece.shared for piece in cut)
-    assert sorted(row for piece in cut for row in piece.rows) == list(range(len(batch)))
-    for piece in cut:
-        rows = [batch[row] for row in piece.rows]
-        assert piece.length == max(map(len, rows))
-        assert len({tuple(ids[: piece.shared]) for ids in rows}) == 1
-        assert len(rows) == 1 or piece.shared + len(rows) * (piece.length - piece.shared) <= tokens
-
-
-def _gradients(model: Any, loss: Any) -> dict[str, Any]:
-    model.zero_grad()
-    loss.backward()
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+            torch.testing.assert_close(gradients[name], parameter.grad, atol=1e-5, rtol=1e-3, msg=name)
 
 
 def test_an_adapter_is_trained_and_accounted_for(tiny_adapter: Adapter) -> None:

@@ -1,0 +1,133 @@
+"""Rows of a batch in one flat pass: no padding, and what rows begin with in common goes through once.
+
+A pass is one sequence: for each group of rows the ids that all of them begin with (the system prompt with its tools), then
+each row's own ids, one row after another. Position by position (projections, norms, head) nothing else is to be known;
+attention works group by group, so that a row sees its beginning and itself. Loss and gradients are those of the padded batch.
+Not covered: sliding windows, attention sinks, soft caps (no base of ours has them).
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+ATTENTION = "kefu_grouped"  # the name under which Transformers finds `grouped_attention`
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of one batch that begin with the same `shared` ids, in the order in which they lie in a pass."""
+
+    shared: int
+    rows: tuple[int, ...]
+    own: tuple[int, ...]  # how many ids each row has after the shared ones
+
+    @property
+    def width(self) -> int:
+        """The tokens of the group."""
+        return self.shared + sum(self.own)
+
+    @cached_property
+    def padded(self) -> tuple[Any, Any]:
+        """Where each row's own ids lie, (rows x longest,), a shorter row's last one repeated; and which of these count."""
+        import torch
+
+        own = torch.tensor(self.own)
+        starts, steps = own.cumsum(0) - own, torch.arange(max(self.own))
+        inside = steps < own[:, None]
+        places = starts[:, None] + torch.minimum(steps, own[:, None] - 1)
+        return places.flatten(), inside.flatten().nonzero()[:, 0]
+
+
+def in_passes(batch: Sequence[Sequence[int]], prompts: Sequence[int], end: int, tokens: int) -> list[list[Group]]:
+    """Divides a batch of ids into passes of at most `tokens` tokens, or of a single row.
+
+    `prompts` has the length of each row's prompt; rows share the first turn of it, up to the id `end`.
+    """
+    by_beginning: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for row, (ids, prompt) in enumerate(zip(batch, prompts, strict=True)):
+        turn = ids[: max(prompt - 1, 0)]  # something of its own is left to predict the completion from
+        by_beginning[tuple(turn[: turn.index(end) + 1]) if end in turn else ()].append(row)
+    passes: list[list[Group]] = [[]]
+    for beginning, rows in by_beginning.items():
+        group = Group(len(beginning), (), ())
+        for row in rows:
+            own = len(batch[row]) - group.shared
+            used = sum(whole.width for whole in passes[-1])
+            if used + group.width + own > tokens and (passes[-1] or group.rows):
+                passes[-1] += [group] if group.rows else []
+                passes.append([])
+                group = Group(len(beginning), (), ())
+            group = Group(group.shared, (*group.rows, row), (*group.own, own))
+        passes[-1].append(group)
+    return passes
+
+
+def flat(batch: Sequence[Sequence[int]], groups: Sequence[Group]) -> tuple[list[int], list[int], dict[int, int]]:
+    """The ids of a pass, their positions, and for each row the place of its first own id less the number of shared ids: a
+    row's id i, if its own, lies at that place + i."""
+    ids: list[int] = []
+    positions: list[int] = []
+    origins: dict[int, int] = {}
+    for group in groups:
+        ids += batch[group.rows[0]][: group.shared]
+        positions += range(group.shared)
+        for row, own in zip(group.rows, group.own, strict=True):
+            origins[row] = len(ids) - group.shared
+            ids += batch[row][group.shared :]
+            positions += range(group.shared, group.shared + own)
+    return ids, positions, origins
+
+
+def grouped_attention(
+    module: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    attention_mask: None,
+    scaling: float,
+    groups: Sequence[Group],
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[Any, None]:
+    """Causal attention within the groups of a flat pass, for Transformers' attention interface.
+
+    `query` is (1, heads, tokens, dimension), `key` and `value` have the key heads; the result is (1, tokens, heads, dimension).
+    """
+    import torch
+    from torch.utils.checkpoint import checkpoint
+
+    found, start = [], 0
+    for group in groups:
+        q, k, v = (tensor[0, :, start : start + group.width] for tensor in (query * scaling, key, value))
+        start += group.width
+        if group.shared:
+            first_q, first_k, first_v = (tensor[None, :, : group.shared] for tensor in (q, k, v))
+            found.append(_causal(first_q, first_k, first_v, dropout)[0])
+        places, inside = (index.to(query.device) for index in group.padded)
+        q, own_k, own_v = (
+            tensor[:, group.shared :].index_select(1, places).unflatten(1, (len(group.rows), -1)).transpose(0, 1)
+            for tensor in (q, k, v)
+        )
+        k, v = (
+            torch.cat([tensor[None, :, : group.shared].expand(len(group.rows), -1, -1, -1), own], dim=2)
+            for tensor, own in ((k, own_k), (v, own_v))
+        )
+        # attention is computed again in the backward pass: its weights would be most of the memory, and slow to move
+        of_rows = checkpoint(_causal, q, k, v, dropout, use_reentrant=False).transpose(0, 1)
+        found.append(of_rows.flatten(1, 2).index_select(1, inside))
+    return torch.cat(found, dim=1).transpose(0, 1)[None], None
+
+
+def _causal(query: Any, key: Any, value: Any, dropout: float) -> Any:
+    """(rows, heads, m, d) over the last m of n keys (rows, key heads, n, d); softmax in FP32, as in Transformers' own."""
+    import torch
+
+    (rows, heads, m, d), n = query.shape, key.shape[2]
+    query = query.reshape(rows, key.shape[1], -1, d)  # the heads that share a key head, one after another
+    scores = (query @ key.transpose(2, 3)).unflatten(2, (-1, m))
+    unseen = torch.ones(m, n, dtype=torch.bool, device=query.device).triu(n - m + 1)
+    weights = scores.masked_fill(unseen, float("-inf")).softmax(-1, dtype=torch.float32).to(value.dtype)
+    weights = torch.nn.functional.dropout(weights, dropout)
+    return (weights.flatten(2, 3) @ value).reshape(rows, heads, m, d)

@@ -1,0 +1,75 @@
+"""Flat passes: every row once, nothing twice, bounded; attention as in a batch of whole rows."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.packing import Group, flat, grouped_attention, in_passes
+
+END = 3
+ROWS = st.lists(st.lists(st.integers(0, END), min_size=1, max_size=30), min_size=1, max_size=30)
+
+
+@given(ROWS, st.data(), st.integers(1, 200))
+def test_passes_hold_every_row_once_share_and_fit(batch: list[list[int]], data: st.DataObject, tokens: int) -> None:
+    prompts = [data.draw(st.integers(0, len(ids) - 1)) for ids in batch]
+    passes = in_passes(batch, prompts, END, tokens)
+
+    assert sorted(row for groups in passes for group in groups for row in group.rows) == list(range(len(batch)))
+    for groups in passes:
+        assert sum(map(len, (group.rows for group in groups))) == 1 or sum(group.width for group in groups) <= tokens
+        ids, positions, origins = flat(batch, groups)
+        assert len(ids) == len(positions) == sum(group.width for group in groups)
+        for group in groups:
+            assert len({tuple(batch[row][: group.shared]) for row in group.rows}) == 1
+            for row, own in zip(group.rows, group.own, strict=True):
+                assert own == len(batch[row]) - group.shared
+                assert group.shared < max(prompts[row], 1)  # a completion is predicted from an id of the row's own
+                places = [origins[row] + i for i in range(group.shared, len(batch[row]))]
+                assert [ids[place] for place in places] == batch[row][group.shared :]
+                assert [positions[place] for place in places] == list(range(group.shared, len(batch[row])))
+
+
+def test_a_beginning_in_common_lies_in_a_pass_once() -> None:
+    (groups,) = in_passes([[1, END, 1, 2], [0, END, 2, 2], [1, END, 2, 2, 2]], [3, 3, 4], END, 100)
+
+    assert groups == [Group(2, (0, 2), (2, 3)), Group(2, (1,), (2,))]
+    assert flat([[1, END, 1, 2], [0, END, 2, 2], [1, END, 2, 2, 2]], groups)[0] == [
+        1, END, 1, 2, 2, 2, 2,
+        0, END, 2, 2,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [Group(0, (0,), (5,))],
+        [Group(4, (0, 1, 2), (3, 1, 6))],
+        [Group(4, (0, 1), (3, 7)), Group(0, (2, 3), (2, 2)), Group(1, (4,), (1,))],
+    ],
+    ids=["one row", "one group", "three groups"],
+)
+def test_grouped_attention_is_the_attention_of_the_whole_rows(groups: list[Group]) -> None:
+    torch.manual_seed(0)
+    tokens = sum(group.width for group in groups)
+    query, key, value = (torch.randn(1, heads, tokens, 8, dtype=torch.float64) for heads in (6, 2, 2))
+    found, _ = grouped_attention(None, query, key, value, None, 0.35, groups)
+
+    start = 0
+    for group in groups:
+        shared = list(range(start, start + group.shared))
+        own_start = start + group.shared
+        for own in group.own:
+            places = shared + list(range(own_start, own_start + own))
+            whole = _plain(query[:, :, places], key[:, :, places], value[:, :, places])
+            torch.testing.assert_close(found[0, places].transpose(0, 1), whole[0])
+            own_start += own
+        start += group.width
+
+
+def _plain(query: Any, key: Any, value: Any) -> Any:
+    sdpa = torch.nn.functional.scaled_dot_product_attention
+    return sdpa(query, key, value, is_causal=True, scale=0.35, enable_gqa=True)
