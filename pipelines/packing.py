@@ -9,7 +9,7 @@ Not covered: sliding windows, attention sinks, soft caps (no base of ours has th
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 ATTENTION = "kefu_grouped"  # the name under which Transformers finds `grouped_attention`
@@ -98,13 +98,15 @@ def grouped_attention(
     import torch
     from torch.utils.checkpoint import checkpoint
 
+    # computed again in the backward pass: the attention weights would be most of the memory, and slow to move
+    again = partial(checkpoint, _causal, use_reentrant=False)
     found, start = [], 0
     for group in groups:
         q, k, v = (tensor[0, :, start : start + group.width] for tensor in (query * scaling, key, value))
         start += group.width
         if group.shared:
             first_q, first_k, first_v = (tensor[None, :, : group.shared] for tensor in (q, k, v))
-            found.append(_causal(first_q, first_k, first_v, dropout)[0])
+            found.append(again(first_q, first_k, first_v, dropout)[0])
         places, inside = (index.to(query.device) for index in group.padded)
         q, own_k, own_v = (
             tensor[:, group.shared :].index_select(1, places).unflatten(1, (len(group.rows), -1)).transpose(0, 1)
@@ -114,8 +116,7 @@ def grouped_attention(
             torch.cat([tensor[None, :, : group.shared].expand(len(group.rows), -1, -1, -1), own], dim=2)
             for tensor, own in ((k, own_k), (v, own_v))
         )
-        # attention is computed again in the backward pass: its weights would be most of the memory, and slow to move
-        of_rows = checkpoint(_causal, q, k, v, dropout, use_reentrant=False).transpose(0, 1)
+        of_rows = again(q, k, v, dropout).transpose(0, 1)
         found.append(of_rows.flatten(1, 2).index_select(1, inside))
     return torch.cat(found, dim=1).transpose(0, 1)[None], None
 
