@@ -2,8 +2,9 @@
 
 A pass is one sequence: for each group of rows the ids that all of them begin with (the system prompt with its tools), then
 each row's own ids, one row after another. Position by position (projections, norms, head) nothing else is to be known;
-attention works group by group, so that a row sees its beginning and itself. Loss and gradients are those of the padded batch.
-Not covered: sliding windows, attention sinks, soft caps (no base of ours has them).
+attention works group by group, so that a row sees its beginning and itself. Loss and gradients are those of the padded batch
+(with dropout in expectation: rows of a group share the mask of their beginning). Refused: sliding windows, attention sinks,
+soft caps, models without Transformers' attention interface.
 """
 
 from collections import defaultdict
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
+
+from data.errors import BadInput
 
 ATTENTION = "kefu_grouped"  # the name under which Transformers finds `grouped_attention`
 
@@ -47,18 +50,19 @@ def in_passes(batch: Sequence[Sequence[int]], prompts: Sequence[int], end: int, 
     """
     by_beginning: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for row, (ids, prompt) in enumerate(zip(batch, prompts, strict=True)):
-        turn = ids[: max(prompt - 1, 0)]  # something of its own is left to predict the completion from
-        by_beginning[tuple(turn[: turn.index(end) + 1]) if end in turn else ()].append(row)
+        prompt_ids = ids[: max(prompt - 1, 0)]  # something of its own is left to predict the completion from
+        beginning = prompt_ids[: prompt_ids.index(end) + 1] if end in prompt_ids else ()
+        by_beginning[tuple(beginning)].append(row)
     passes: list[list[Group]] = [[]]
-    for beginning, rows in by_beginning.items():
-        group = Group(len(beginning), (), ())
+    for shared_ids, rows in by_beginning.items():
+        group = Group(len(shared_ids), (), ())
         for row in rows:
             own = len(batch[row]) - group.shared
-            used = sum(whole.width for whole in passes[-1])
+            used = sum(packed.width for packed in passes[-1])
             if used + group.width + own > tokens and (passes[-1] or group.rows):
                 passes[-1] += [group] if group.rows else []
                 passes.append([])
-                group = Group(len(beginning), (), ())
+                group = Group(len(shared_ids), (), ())
             group = Group(group.shared, (*group.rows, row), (*group.own, own))
         passes[-1].append(group)
     return passes
@@ -89,6 +93,9 @@ def grouped_attention(
     scaling: float,
     groups: Sequence[Group],
     dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Any = None,
     **_: Any,
 ) -> tuple[Any, None]:
     """Causal attention within the groups of a flat pass, for Transformers' attention interface.
@@ -98,15 +105,20 @@ def grouped_attention(
     import torch
     from torch.utils.checkpoint import checkpoint
 
+    if sliding_window is not None or softcap is not None or s_aux is not None:
+        raise BadInput(
+            "the base has sliding windows, soft caps or attention sinks; training knows plain causal attention only "
+            "(Llama, Qwen2, Qwen3 have it): choose another base"
+        )
     # computed again in the backward pass: the attention weights would be most of the memory, and slow to move
-    again = partial(checkpoint, _causal, use_reentrant=False)
+    recomputed = partial(checkpoint, _causal, use_reentrant=False)
     found, start = [], 0
     for group in groups:
         q, k, v = (tensor[0, :, start : start + group.width] for tensor in (query * scaling, key, value))
         start += group.width
         if group.shared:
             first_q, first_k, first_v = (tensor[None, :, : group.shared] for tensor in (q, k, v))
-            found.append(again(first_q, first_k, first_v, dropout)[0])
+            found.append(recomputed(first_q, first_k, first_v, dropout)[0])
         places, inside = (index.to(query.device) for index in group.padded)
         q, own_k, own_v = (
             tensor[:, group.shared :].index_select(1, places).unflatten(1, (len(group.rows), -1)).transpose(0, 1)
@@ -116,13 +128,14 @@ def grouped_attention(
             torch.cat([tensor[None, :, : group.shared].expand(len(group.rows), -1, -1, -1), own], dim=2)
             for tensor, own in ((k, own_k), (v, own_v))
         )
-        of_rows = again(q, k, v, dropout).transpose(0, 1)
+        of_rows = recomputed(q, k, v, dropout).transpose(0, 1)
         found.append(of_rows.flatten(1, 2).index_select(1, inside))
     return torch.cat(found, dim=1).transpose(0, 1)[None], None
 
 
 def _causal(query: Any, key: Any, value: Any, dropout: float) -> Any:
-    """(rows, heads, m, d) over the last m of n keys (rows, key heads, n, d); softmax in FP32, as in Transformers' own."""
+    """(rows, heads, m, d) of m queries, the last m of n positions; keys are (rows, key heads, n, d). Softmax in FP32, as in
+    Transformers' own."""
     import torch
 
     (rows, heads, m, d), n = query.shape, key.shape[2]

@@ -20,6 +20,16 @@ from pipelines.trainer import OnStep, make_trainer, progress_bar
 from recipes.recipe import LoraRecipe
 from serving.hardware import Hardware
 
+CODE = (  # whose change makes another adapter
+    "pipelines.train",
+    "pipelines.trainer",
+    "pipelines.packing",
+    "pipelines.encode",
+    "pipelines.base",
+    "data.chat",
+    "serving.hardware",
+)
+
 
 def train(store: ArtifactStore, corpus: Corpus, base: Base, recipe: LoraRecipe, on_step: OnStep) -> Adapter:
     """The adapter for a corpus. `on_step(step, figures)` sees loss, learning_rate, grad_norm of every step.
@@ -34,7 +44,7 @@ def train(store: ArtifactStore, corpus: Corpus, base: Base, recipe: LoraRecipe, 
         lambda folder: _train(folder, corpus, base, recipe, on_step),
         inputs={"corpus": corpus.digest, "base": base.digest},
         section=recipe.model_dump(mode="json"),
-        code=code_digest("pipelines.train", "pipelines.trainer", "pipelines.packing", "pipelines.encode", "data.chat"),
+        code=code_digest(*CODE),
     )
 
 

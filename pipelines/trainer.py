@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.artifact import Base
+from data.errors import BadInput
 from data.footprint import give_back_memory
 from pipelines.base import load_model, load_tokenizer
 from pipelines.encode import Encoded
@@ -47,6 +48,10 @@ def make_trainer(
     model = load_model(base.folder, "bfloat16" if hardware.gpu else "float32")
     transformers.AttentionInterface.register(ATTENTION, grouped_attention)
     model.set_attn_implementation(ATTENTION)
+    if model.config._attn_implementation != ATTENTION:  # Transformers only warns, and rows would see each other
+        raise BadInput(
+            f"{model.config.model_type}: its attention cannot be replaced; take a Llama, Qwen2 or Qwen3 as base"
+        )
     if bf16 and hardware.gpu is None:
         _as_stored(model)
     options = SFTConfig(
@@ -141,7 +146,7 @@ def _trainer_class(tokens_at_once: int) -> Any:
             return iter(torch.randperm(self.rows, generator=generator).tolist())
 
     class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
-        """Scores only the positions that have a label, through the model's own head (see above)."""
+        """Trains a batch in flat passes and scores only the positions that have a label, through the model's own head."""
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Shuffled:
             return Shuffled(len(self.train_dataset), self.args.seed)
@@ -152,8 +157,9 @@ def _trainer_class(tokens_at_once: int) -> Any:
             lengths = inputs["attention_mask"].sum(dim=1).tolist()
             batch = [ids[:length] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
             learned = inputs["labels"] != IGNORED
+            assert bool((learned.any(dim=1) & ~learned[:, 0]).all()), "a row is a prompt and its completion"
             prompts = learned.int().argmax(dim=1).tolist()
-            whole = learned[:, 1:].sum() if num_items_in_batch is None else num_items_in_batch
+            trained_tokens = learned.sum() if num_items_in_batch is None else num_items_in_batch
             step, total = super().training_step, torch.zeros((), device=inputs["labels"].device)
             for groups in in_passes(batch, prompts, self.processing_class.eos_token_id, tokens_at_once):
                 ids, positions, origins = flat(batch, groups)
@@ -169,7 +175,7 @@ def _trainer_class(tokens_at_once: int) -> Any:
                         "targets": torch.tensor([batch[row][i] for _, row, i in scored]),
                         "groups": groups,
                     },
-                    whole,
+                    trained_tokens,
                 )
             return total
 

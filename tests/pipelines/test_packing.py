@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.errors import BadInput
 from pipelines.packing import Group, flat, grouped_attention, in_passes
 
 END = 3
@@ -68,6 +69,13 @@ def test_grouped_attention_is_the_attention_of_the_whole_rows(groups: list[Group
             torch.testing.assert_close(found[0, places].transpose(0, 1), whole[0])
             own_start += own
         start += group.width
+
+
+@pytest.mark.parametrize("special", [{"sliding_window": 8}, {"softcap": 30.0}, {"s_aux": torch.zeros(6)}], ids=str)
+def test_other_kinds_of_attention_are_refused(special: dict[str, Any]) -> None:
+    one = torch.zeros(1, 2, 3, 8)
+    with pytest.raises(BadInput, match="choose another base"):
+        grouped_attention(None, one, one, one, None, 1.0, [Group(0, (0,), (3,))], **special)
 
 
 def _plain(query: Any, key: Any, value: Any) -> Any:

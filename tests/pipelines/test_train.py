@@ -59,6 +59,9 @@ def test_a_step_has_the_plain_loss_and_the_plain_gradients(
     recipe = LORA.model_copy(update={"tokens_at_once": tokens_at_once, "gradient_checkpointing": checkpointing})
     trainer = make_trainer(tiny_base, rows, recipe, tmp_path, nothing, progress_bar(), FP32)
     model = trainer.model.train()
+    if checkpointing:  # as the trainer does when it starts
+        model.gradient_checkpointing_enable()
+    assert model.get_base_model().is_gradient_checkpointing == checkpointing
     for parameter in model.parameters():  # B starts at zero; move everything off its start
         if parameter.requires_grad:
             parameter.data += 0.05 * torch.randn_like(parameter)
