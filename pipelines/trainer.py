@@ -13,7 +13,7 @@ from typing import Any
 
 from data.artifact import Base
 from data.errors import BadInput
-from data.footprint import give_back_memory
+from data.footprint import trim_heap
 from pipelines.base import load_model, load_tokenizer
 from pipelines.encode import Encoded
 from pipelines.packing import ATTENTION, flat, grouped_attention, in_passes
@@ -22,7 +22,7 @@ from serving.hardware import Hardware
 
 OnStep = Callable[[int, Mapping[str, float]], None]
 IGNORED = -100  # a label without loss, by PyTorch's convention
-TRIMMED_EVERY = 10  # steps between two times that freed memory goes back to the system
+TRIMMED_EVERY = 3  # steps; to take memory from the system again costs time, a fifth if done in every step
 SCORED_AT_ONCE = 512  # positions whose logits are held in memory; more are scored in pieces and recomputed backwards
 
 
@@ -238,7 +238,7 @@ def _callback(on_step: OnStep, bar: Any) -> Any:
                 on_step(state.global_step, {key: float(value) for key, value in logs.items()})
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step % TRIMMED_EVERY == 0:
-                give_back_memory()  # batches of all shapes tear the heap: it grows by a gigabyte in twenty steps
+            if args.use_cpu and state.global_step % TRIMMED_EVERY == 0:
+                trim_heap()  # batches of all shapes tear the heap: by two gigabytes within ten steps
 
     return Steps()
