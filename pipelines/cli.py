@@ -75,7 +75,7 @@ def data_build(recipe: RecipePath, data: Data = None, json: Json = False) -> Non
     with answering(json) as answer:
         from data.artifact import ArtifactStore, home
         from data.shop import Shop
-        from pipelines.base import prepare_base
+        from pipelines.base_model import prepare_base
         from pipelines.prepare import corpus_summary, prepare
 
         known, shop, store = Recipe.read(recipe), Shop.open(data), ArtifactStore(home() / "artifacts")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.artifact import Adapter, ArtifactStore, Base, Merged, code_digest
-from pipelines.base import load_model, load_tokenizer, save_model
+from pipelines.base_model import load_model, load_tokenizer, save_model
 
 
 def merge(store: ArtifactStore, base: Base, adapter: Adapter) -> Merged:
@@ -18,7 +18,7 @@ def merge(store: ArtifactStore, base: Base, adapter: Adapter) -> Merged:
         lambda folder: _merge(base, adapter, folder),
         inputs={"base": base.digest, "adapter": adapter.digest},
         section=None,
-        code=code_digest("pipelines.merge", "pipelines.base"),
+        code=code_digest("pipelines.merge", "pipelines.base_model"),
     )
 
 

@@ -1,10 +1,10 @@
-"""Rows of a batch in one flat pass: no padding, and what rows begin with in common goes through once.
+"""Rows of a batch in one flat pass: no padding outside attention, and what rows begin with in common goes through once.
 
 A pass is one sequence: for each group of rows the ids that all of them begin with (the system prompt with its tools), then
 each row's own ids, one row after another. Position by position (projections, norms, head) nothing else is to be known;
 attention works group by group, so that a row sees its beginning and itself. Loss and gradients are those of the padded batch
 (with dropout in expectation: rows of a group share the mask of their beginning). Refused: sliding windows, attention sinks,
-soft caps, models without Transformers' attention interface.
+soft caps here; layers other than attention and models without Transformers' attention interface in `trainer.py`.
 """
 
 from collections import defaultdict
@@ -33,7 +33,8 @@ class Group:
 
     @cached_property
     def padded(self) -> tuple[Any, Any]:
-        """Where each row's own ids lie, (rows x longest,), a shorter row's last one repeated; and which of these count."""
+        """For attention: where each row's own ids lie after the shared ones, (rows x longest,), with a shorter row's last one
+        repeated; and which of these places are no repetition, (sum of `own`,)."""
         import torch
 
         own = torch.tensor(self.own)
@@ -51,37 +52,39 @@ def in_passes(batch: Sequence[Sequence[int]], prompts: Sequence[int], end: int, 
     by_beginning: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for row, (ids, prompt) in enumerate(zip(batch, prompts, strict=True)):
         prompt_ids = ids[: max(prompt - 1, 0)]  # something of its own is left to predict the completion from
-        beginning = prompt_ids[: prompt_ids.index(end) + 1] if end in prompt_ids else ()
-        by_beginning[tuple(beginning)].append(row)
+        first_turn = prompt_ids[: prompt_ids.index(end) + 1] if end in prompt_ids else ()
+        by_beginning[tuple(first_turn)].append(row)
     passes: list[list[Group]] = [[]]
-    for shared_ids, rows in by_beginning.items():
-        group = Group(len(shared_ids), (), ())
+    for beginning, rows in by_beginning.items():
+        shared = len(beginning)
         for row in rows:
-            own = len(batch[row]) - group.shared
-            used = sum(packed.width for packed in passes[-1])
-            if used + group.width + own > tokens and (passes[-1] or group.rows):
-                passes[-1] += [group] if group.rows else []
+            own = len(batch[row]) - shared
+            goes_on = row != rows[0]  # the last pass ends in the group of this beginning
+            more = own if goes_on else shared + own
+            if passes[-1] and sum(group.width for group in passes[-1]) + more > tokens:
                 passes.append([])
-                group = Group(len(shared_ids), (), ())
-            group = Group(group.shared, (*group.rows, row), (*group.own, own))
-        passes[-1].append(group)
+                goes_on = False
+            group = passes[-1].pop() if goes_on else Group(shared, (), ())
+            passes[-1].append(Group(shared, (*group.rows, row), (*group.own, own)))
     return passes
 
 
-def flat(batch: Sequence[Sequence[int]], groups: Sequence[Group]) -> tuple[list[int], list[int], dict[int, int]]:
-    """The ids of a pass, their positions, and for each row the place of its first own id less the number of shared ids: a
-    row's id i, if its own, lies at that place + i."""
+def flat(
+    batch: Sequence[Sequence[int]], prompts: Sequence[int], groups: Sequence[Group]
+) -> tuple[list[int], list[int], list[int]]:
+    """The ids of a pass, the position of each, and the places whose next id is learned: it belongs to a completion."""
     ids: list[int] = []
     positions: list[int] = []
-    origins: dict[int, int] = {}
+    scored: list[int] = []
     for group in groups:
         ids += batch[group.rows[0]][: group.shared]
         positions += range(group.shared)
         for row, own in zip(group.rows, group.own, strict=True):
-            origins[row] = len(ids) - group.shared
             ids += batch[row][group.shared :]
             positions += range(group.shared, group.shared + own)
-    return ids, positions, origins
+            completion = len(batch[row]) - prompts[row]
+            scored += range(len(ids) - completion - 1, len(ids) - 1)
+    return ids, positions, scored
 
 
 def grouped_attention(
@@ -112,9 +115,10 @@ def grouped_attention(
         )
     # computed again in the backward pass: the attention weights would be most of the memory, and slow to move
     recomputed = partial(checkpoint, _causal, use_reentrant=False)
+    query = query * scaling
     found, start = [], 0
     for group in groups:
-        q, k, v = (tensor[0, :, start : start + group.width] for tensor in (query * scaling, key, value))
+        q, k, v = (tensor[0, :, start : start + group.width] for tensor in (query, key, value))
         start += group.width
         if group.shared:
             first_q, first_k, first_v = (tensor[None, :, : group.shared] for tensor in (q, k, v))

@@ -14,7 +14,7 @@ from data.chat import Row
 from data.schema import Taxonomy
 from data.shop import Shop
 from data.sources import Examples, from_jsonl, from_shop
-from pipelines.base import load_tokenizer
+from pipelines.base_model import load_tokenizer
 from pipelines.encode import encode
 from recipes.recipe import DataRecipe, Recipe
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from data.artifact import ArtifactStore, Merged, Quantized, code_digest
 from data.errors import BadInput, CheckFailed
-from pipelines.base import load_model, load_tokenizer, save_model
+from pipelines.base_model import load_model, load_tokenizer, save_model
 from recipes.recipe import QuantizeRecipe
 
 FP8 = "F8_E4M3"  # as safetensors headers name it; config.json names E4M3 nowhere
@@ -34,7 +34,7 @@ def quantize(store: ArtifactStore, merged: Merged, recipe: QuantizeRecipe) -> Qu
         lambda folder: _quantize(merged, recipe, folder),
         inputs={"merged": merged.digest},
         section=recipe.model_dump(mode="json"),
-        code=code_digest("pipelines.quantize", "pipelines.base"),
+        code=code_digest("pipelines.quantize", "pipelines.base_model"),
     )
 
 

@@ -17,7 +17,7 @@ from prefect.states import Completed, Failed
 from data.artifact import Adapter, Artifact, Base, Corpus, Merged, Quantized, Report
 from evals.gate import Decision
 from pipelines import verdict
-from pipelines.base import prepare_base
+from pipelines.base_model import prepare_base
 from pipelines.bundle import Candidate
 from pipelines.evaluate import evaluate
 from pipelines.job import Job, opened

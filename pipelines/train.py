@@ -14,7 +14,7 @@ from data.artifact import SCRATCH, Adapter, ArtifactStore, Base, Corpus, code_di
 from data.chat import Row
 from data.errors import BadInput
 from data.schema import read_jsonl
-from pipelines.base import load_tokenizer
+from pipelines.base_model import load_tokenizer
 from pipelines.encode import Encoded, encode
 from pipelines.trainer import OnStep, make_trainer, progress_bar
 from recipes.recipe import LoraRecipe
@@ -25,7 +25,7 @@ CODE = (  # whose change makes another adapter
     "pipelines.trainer",
     "pipelines.packing",
     "pipelines.encode",
-    "pipelines.base",
+    "pipelines.base_model",
     "data.chat",
     "serving.hardware",
 )

@@ -14,7 +14,7 @@ from typing import Any
 from data.artifact import Base
 from data.errors import BadInput
 from data.footprint import trim_heap
-from pipelines.base import load_model, load_tokenizer
+from pipelines.base_model import load_model, load_tokenizer
 from pipelines.encode import Encoded
 from pipelines.packing import ATTENTION, flat, grouped_attention, in_passes
 from recipes.recipe import LoraRecipe
@@ -46,12 +46,13 @@ def make_trainer(
     transformers.set_seed(recipe.seed)  # the adapter's first values
     # FP32 under BF16 autocast is the faster and exacter way on a CPU; a GPU need not hold the frozen weights in FP32
     model = load_model(base.folder, "bfloat16" if hardware.gpu else "float32")
+    if not model._supports_attention_backend:  # Transformers would only warn, and rows of a pass see each other
+        raise BadInput(
+            f"a base of type {model.config.model_type} cannot be trained: expected causal attention in every layer, through "
+            "Transformers' attention interface; take a Llama, Qwen2 or Qwen3"
+        )
     transformers.AttentionInterface.register(ATTENTION, grouped_attention)
     model.set_attn_implementation(ATTENTION)
-    if model.config._attn_implementation != ATTENTION:  # Transformers only warns, and rows would see each other
-        raise BadInput(
-            f"{model.config.model_type}: its attention cannot be replaced; take a Llama, Qwen2 or Qwen3 as base"
-        )
     if bf16 and hardware.gpu is None:
         _as_stored(model)
     options = SFTConfig(
@@ -160,29 +161,23 @@ def _trainer_class(tokens_at_once: int) -> Any:
             assert bool((learned.any(dim=1) & ~learned[:, 0]).all()), "a row is a prompt and its completion"
             prompts = learned.int().argmax(dim=1).tolist()
             trained_tokens = learned.sum() if num_items_in_batch is None else num_items_in_batch
-            step, total = super().training_step, torch.zeros((), device=inputs["labels"].device)
+            step = super().training_step
+            total = torch.zeros((), device=inputs["labels"].device)
             for groups in in_passes(batch, prompts, self.processing_class.eos_token_id, tokens_at_once):
-                ids, positions, origins = flat(batch, groups)
-                scored = [
-                    (origin + i, row, i) for row, origin in origins.items() for i in range(prompts[row], lengths[row])
-                ]
-                total += step(
-                    model,
-                    {
-                        "input_ids": torch.tensor([ids]),
-                        "position_ids": torch.tensor([positions]),
-                        "scored": torch.tensor([place - 1 for place, _, _ in scored]),
-                        "targets": torch.tensor([batch[row][i] for _, row, i in scored]),
-                        "groups": groups,
-                    },
-                    trained_tokens,
-                )
+                ids, positions, scored = flat(batch, prompts, groups)
+                flat_inputs = {
+                    "input_ids": torch.tensor([ids]),
+                    "position_ids": torch.tensor([positions]),
+                    "scored": torch.tensor(scored),
+                    "groups": groups,
+                }
+                total += step(model, flat_inputs, trained_tokens)
             return total
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            """The loss of one flat pass: `targets` against what is predicted at the places `scored`."""
+            """The loss of one flat pass: what is predicted at the places `scored` against the ids that follow them."""
             assert not return_outputs, "there are no logits to return"
             causal = self.accelerator.unwrap_model(model).get_base_model()
             with self.accelerator.autocast():
@@ -192,7 +187,9 @@ def _trainer_class(tokens_at_once: int) -> Any:
                     groups=inputs["groups"],
                     use_cache=False,
                 ).last_hidden_state[0]
-                total = summed_loss(causal.lm_head, hidden[inputs["scored"]], inputs["targets"])
+                total = summed_loss(
+                    causal.lm_head, hidden[inputs["scored"]], inputs["input_ids"][0, inputs["scored"] + 1]
+                )
             return total / num_items_in_batch
 
     def summed_loss(head: Any, hidden: Any, targets: Any) -> Any:

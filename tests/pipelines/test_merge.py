@@ -6,7 +6,7 @@ import torch
 
 from data.artifact import Adapter, ArtifactStore, Base, Merged
 from data.chat import template
-from pipelines.base import load_model, load_tokenizer
+from pipelines.base_model import load_model, load_tokenizer
 from pipelines.merge import merge
 from pipelines.quantize import tensor_types
 

@@ -11,37 +11,43 @@ from data.errors import BadInput
 from pipelines.packing import Group, flat, grouped_attention, in_passes
 
 END = 3
-ROWS = st.lists(st.lists(st.integers(0, END), min_size=1, max_size=30), min_size=1, max_size=30)
+ROWS = st.lists(st.lists(st.integers(0, END), min_size=2, max_size=30), min_size=1, max_size=30)
 
 
 @given(ROWS, st.data(), st.integers(1, 200))
 def test_passes_hold_every_row_once_share_and_fit(batch: list[list[int]], data: st.DataObject, tokens: int) -> None:
-    prompts = [data.draw(st.integers(0, len(ids) - 1)) for ids in batch]
+    prompts = [data.draw(st.integers(1, len(ids) - 1)) for ids in batch]
     passes = in_passes(batch, prompts, END, tokens)
 
     assert sorted(row for groups in passes for group in groups for row in group.rows) == list(range(len(batch)))
     for groups in passes:
-        assert sum(map(len, (group.rows for group in groups))) == 1 or sum(group.width for group in groups) <= tokens
-        ids, positions, origins = flat(batch, groups)
+        rows = [row for group in groups for row in group.rows]
+        assert len(rows) == 1 or sum(group.width for group in groups) <= tokens
+        ids, positions, scored = flat(batch, prompts, groups)
         assert len(ids) == len(positions) == sum(group.width for group in groups)
+        assert [ids[place + 1] for place in scored] == [i for row in rows for i in batch[row][prompts[row] :]]
+        assert [positions[place] + 1 for place in scored] == [i for r in rows for i in range(prompts[r], len(batch[r]))]
+        start = 0
         for group in groups:
             assert len({tuple(batch[row][: group.shared]) for row in group.rows}) == 1
+            own_start = start + group.shared
             for row, own in zip(group.rows, group.own, strict=True):
-                assert own == len(batch[row]) - group.shared
-                assert group.shared < max(prompts[row], 1)  # a completion is predicted from an id of the row's own
-                places = [origins[row] + i for i in range(group.shared, len(batch[row]))]
-                assert [ids[place] for place in places] == batch[row][group.shared :]
-                assert [positions[place] for place in places] == list(range(group.shared, len(batch[row])))
+                assert group.shared < prompts[row]  # a completion is predicted from an id of the row's own
+                places = [*range(start, start + group.shared), *range(own_start, own_start + own)]
+                assert [ids[place] for place in places] == batch[row]
+                assert [positions[place] for place in places] == list(range(len(batch[row])))
+                own_start += own
+            start += group.width
 
 
 def test_a_beginning_in_common_lies_in_a_pass_once() -> None:
-    (groups,) = in_passes([[1, END, 1, 2], [0, END, 2, 2], [1, END, 2, 2, 2]], [3, 3, 4], END, 100)
+    batch = [[1, END, 1, 2], [0, END, 2, 2], [1, END, 2, 2, 2]]
+    (groups,) = in_passes(batch, [3, 3, 4], END, 100)
+    ids, _, scored = flat(batch, [3, 3, 4], groups)
 
     assert groups == [Group(2, (0, 2), (2, 3)), Group(2, (1,), (2,))]
-    assert flat([[1, END, 1, 2], [0, END, 2, 2], [1, END, 2, 2, 2]], groups)[0] == [
-        1, END, 1, 2, 2, 2, 2,
-        0, END, 2, 2,
-    ]  # fmt: skip
+    assert ids == [1, END, 1, 2, 2, 2, 2, 0, END, 2, 2]
+    assert scored == [2, 5, 9]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from data.artifact import ArtifactStore, Merged
 from data.chat import template
 from data.errors import BadInput, CheckFailed
-from pipelines.base import load_model
+from pipelines.base_model import load_model
 from pipelines.quantize import prove_fp8, quantize, tensor_types
 from recipes.recipe import QuantizeRecipe
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from data.artifact import SCRATCH, Adapter, ArtifactStore, Base, Corpus
 from data.chat import Row, render
 from data.errors import BadInput
 from pipelines import trainer as trainer_module
-from pipelines.base import load_model, load_tokenizer
+from pipelines.base_model import load_model, load_tokenizer
 from pipelines.encode import encode
 from pipelines.train import last_whole_checkpoint, train
 from pipelines.trainer import IGNORED, make_trainer, progress_bar
@@ -80,6 +81,20 @@ def test_a_step_has_the_plain_loss_and_the_plain_gradients(
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(gradients[name], parameter.grad, atol=1e-5, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["bloom", "mamba", "qwen3_next"])
+def test_a_base_whose_rows_would_see_each_other_is_refused(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    sizes = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "layer_types": ["linear_attention"] * 2}
+    config = AutoConfig.for_model(kind, **(sizes if kind == "qwen3_next" else sizes | {"layer_types": None}))
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    monkeypatch.setattr(trainer_module, "load_model", lambda *_: model)
+
+    with pytest.raises(BadInput, match=f"{kind} cannot be trained"):
+        make_trainer(tiny_base, [], LORA, tmp_path, nothing, progress_bar(), FP32)
 
 
 def test_an_adapter_is_trained_and_accounted_for(tiny_adapter: Adapter) -> None:

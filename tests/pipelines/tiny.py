@@ -9,7 +9,7 @@ import pytest
 from data.artifact import Adapter, ArtifactStore, Base, Corpus, Merged
 from data.chat import Row, call_text
 from data.schema import Function, Language, Message, write_jsonl
-from pipelines.base import prepare_base
+from pipelines.base_model import prepare_base
 from pipelines.merge import merge
 from pipelines.train import train
 from recipes.recipe import FolderBase, LoraRecipe

@@ -48,7 +48,7 @@ def prepare_base(store: ArtifactStore, source: BaseModelSource) -> Base:
         lambda folder: _make(source, located, folder),
         inputs={"source": located.digest, "template": json_digest(template())},
         section=source.model_dump(mode="json", exclude={"path"}),  # the content counts, not where it lies
-        code=code_digest("pipelines.base", "data.chat"),
+        code=code_digest("pipelines.base_model", "data.chat"),
     )
 
 

@@ -9,7 +9,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from data.artifact import ArtifactStore, Base
 from data.chat import SPECIAL_TOKENS, template
 from data.errors import BadInput, EnvironmentLacks
-from pipelines.base import load_model, load_tokenizer, prepare_base
+from pipelines.base_model import load_model, load_tokenizer, prepare_base
 from recipes.recipe import RECIPES, FolderBase, GgufBase, HubBase, PackageBase, Recipe
 from tests.pipelines.tiny import make_checkpoint
 
