@@ -72,7 +72,9 @@ def joined(content: str, reasoning: str) -> str:
 
 def without_markup(text: str) -> str:
     """Text without the template's own marks: what a customer must never see, whatever the model wrote."""
-    return _STRAY.sub("", _MARKUP.sub("", text)).strip()
+    while (less := _STRAY.sub("", _MARKUP.sub("", text))) != text:  # what is left may join to a new mark
+        text = less
+    return text.strip()
 
 
 def clean(text: str) -> str:

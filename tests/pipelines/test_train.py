@@ -87,8 +87,8 @@ def test_a_step_has_the_plain_loss_and_the_plain_gradients(
 def test_a_base_whose_rows_would_see_each_other_is_refused(
     tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    sizes = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "layer_types": ["linear_attention"] * 2}
-    config = AutoConfig.for_model(kind, **(sizes if kind == "qwen3_next" else sizes | {"layer_types": None}))
+    layers = {"layer_types": ["linear_attention"] * 2} if kind == "qwen3_next" else {}
+    config = AutoConfig.for_model(kind, vocab_size=64, hidden_size=32, num_hidden_layers=2, **layers)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     monkeypatch.setattr(trainer_module, "load_model", lambda *_: model)

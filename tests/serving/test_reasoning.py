@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from serving.reasoning import Part, ThinkSplitter, joined, split, without_markup
@@ -32,5 +32,7 @@ def test_joined_and_split_are_inverse(content: str, reasoning: str) -> None:
 
 
 @given(pieces)
+@example("<<think>think>")
+@example("<<<tool_call>think>think>")
 def test_markup_never_leaves(text: str) -> None:
     assert not any(mark in without_markup(text) for mark in ("<tool_call>", "</tool_call>", "<think>", "</think>"))
