@@ -10,12 +10,13 @@ soft caps here; layers other than attention and models without Transformers' att
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from data.errors import BadInput
 
 ATTENTION = "kefu_grouped"  # the name under which Transformers finds `grouped_attention`
+PAIRS_AT_ONCE = 2**22  # of a query and a key: 16 heads' weights are 400 MB then; a single row may be more
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,57 @@ class Group:
         """The tokens of the group."""
         return self.shared + sum(self.own)
 
-    @cached_property
-    def padded(self) -> tuple[Any, Any]:
-        """For attention: where each row's own ids lie after the shared ones, (rows x longest,), with a shorter row's last one
-        repeated; and which of these places are no repetition, (sum of `own`,)."""
-        import torch
 
-        own = torch.tensor(self.own)
-        starts, steps = own.cumsum(0) - own, torch.arange(max(self.own))
-        inside = steps < own[:, None]
-        places = starts[:, None] + torch.minimum(steps, own[:, None] - 1)
-        return places.flatten(), inside.flatten().nonzero()[:, 0]
+@dataclass(frozen=True)
+class Block:
+    """Rows of a group that are attended to together, padded to the longest of them."""
+
+    rows: int
+    places: Any  # (rows x longest,) of the own ids in the pass; a shorter row's last one is repeated
+    kept: Any  # (sum of own,) of the results, without those of repetitions
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a group lies in a pass, and the blocks in which its rows are attended to."""
+
+    start: int
+    shared: int
+    blocks: tuple[Block, ...]
+
+
+def spans(groups: Sequence[Group], device: Any) -> tuple[Span, ...]:
+    """What `grouped_attention` must know of a pass, made once for all layers, with its indices on `device`."""
+    found, start = [], 0
+    for group in groups:
+        place, blocks = start + group.shared, []
+        for own in _blocks(group):
+            blocks.append(_block(own, place, device))
+            place += sum(own)
+        found.append(Span(start, group.shared, tuple(blocks)))
+        start = place
+    return tuple(found)
+
+
+def _blocks(group: Group) -> list[list[int]]:
+    """The lengths of a group's rows, divided where padding them to the longest would take more than `PAIRS_AT_ONCE`."""
+    blocks: list[list[int]] = [[]]
+    for own in group.own:
+        longest = max(own, *blocks[-1], 0)
+        if blocks[-1] and (len(blocks[-1]) + 1) * longest * (group.shared + longest) > PAIRS_AT_ONCE:
+            blocks.append([])
+        blocks[-1].append(own)
+    return blocks
+
+
+def _block(lengths: Sequence[int], start: int, device: Any) -> Block:
+    import torch
+
+    own, longest = torch.tensor(lengths), torch.arange(max(lengths))
+    starts = start + own.cumsum(0) - own
+    places = starts[:, None] + torch.minimum(longest, own[:, None] - 1)
+    kept = (longest < own[:, None]).flatten().nonzero()[:, 0]
+    return Block(len(lengths), places.flatten().to(device), kept.to(device))
 
 
 def in_passes(batch: Sequence[Sequence[int]], prompts: Sequence[int], end: int, tokens: int) -> list[list[Group]]:
@@ -57,6 +98,7 @@ def in_passes(batch: Sequence[Sequence[int]], prompts: Sequence[int], end: int, 
     passes: list[list[Group]] = [[]]
     for beginning, rows in by_beginning.items():
         shared = len(beginning)
+        rows.sort(key=lambda row: len(batch[row]))  # neighbours of like length need little padding in attention
         for row in rows:
             own = len(batch[row]) - shared
             goes_on = row != rows[0]  # the last pass ends in the group of this beginning
@@ -94,14 +136,14 @@ def grouped_attention(
     value: Any,
     attention_mask: None,
     scaling: float,
-    groups: Sequence[Group],
+    spans: Sequence[Span],
     dropout: float = 0.0,
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: Any = None,
     **_: Any,
 ) -> tuple[Any, None]:
-    """Causal attention within the groups of a flat pass, for Transformers' attention interface.
+    """Causal attention within the groups of a flat pass (its `spans`), for Transformers' attention interface.
 
     `query` is (1, heads, tokens, dimension), `key` and `value` have the key heads; the result is (1, tokens, heads, dimension).
     """
@@ -116,24 +158,22 @@ def grouped_attention(
     # computed again in the backward pass: the attention weights would be most of the memory, and slow to move
     recomputed = partial(checkpoint, _causal, use_reentrant=False)
     query = query * scaling
-    found, start = [], 0
-    for group in groups:
-        q, k, v = (tensor[0, :, start : start + group.width] for tensor in (query, key, value))
-        start += group.width
-        if group.shared:
-            first_q, first_k, first_v = (tensor[None, :, : group.shared] for tensor in (q, k, v))
-            found.append(recomputed(first_q, first_k, first_v, dropout)[0])
-        places, inside = (index.to(query.device) for index in group.padded)
-        q, own_k, own_v = (
-            tensor[:, group.shared :].index_select(1, places).unflatten(1, (len(group.rows), -1)).transpose(0, 1)
-            for tensor in (q, k, v)
-        )
-        k, v = (
-            torch.cat([tensor[None, :, : group.shared].expand(len(group.rows), -1, -1, -1), own], dim=2)
-            for tensor, own in ((k, own_k), (v, own_v))
-        )
-        of_rows = recomputed(q, k, v, dropout).transpose(0, 1)
-        found.append(of_rows.flatten(1, 2).index_select(1, inside))
+    found = []
+    for span in spans:
+        shared = slice(span.start, span.start + span.shared)
+        if span.shared:
+            found.append(recomputed(query[:, :, shared], key[:, :, shared], value[:, :, shared], dropout)[0])
+        for block in span.blocks:
+            q, own_k, own_v = (
+                tensor[0].index_select(1, block.places).unflatten(1, (block.rows, -1)).transpose(0, 1)
+                for tensor in (query, key, value)
+            )
+            k, v = (
+                torch.cat([tensor[:, :, shared].expand(block.rows, -1, -1, -1), own], dim=2)
+                for tensor, own in ((key, own_k), (value, own_v))
+            )
+            of_rows = recomputed(q, k, v, dropout).transpose(0, 1)
+            found.append(of_rows.flatten(1, 2).index_select(1, block.kept))
     return torch.cat(found, dim=1).transpose(0, 1)[None], None
 
 

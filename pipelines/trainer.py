@@ -6,23 +6,19 @@ accuracy. Its fused head cannot be used at all beside trained rows of a tied emb
 without those rows, and fails at their wrapper. Not covered: several GPUs.
 """
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.artifact import Base
 from data.errors import BadInput
-from data.footprint import trim_heap
 from pipelines.base_model import load_model, load_tokenizer
 from pipelines.encode import Encoded
-from pipelines.packing import ATTENTION, flat, grouped_attention, in_passes
+from pipelines.packing import ATTENTION, flat, grouped_attention, in_passes, spans
 from recipes.recipe import LoraRecipe
 from serving.hardware import Hardware
 
-OnStep = Callable[[int, Mapping[str, float]], None]
 IGNORED = -100  # a label without loss, by PyTorch's convention
-TRIMMED_EVERY = 3  # steps; to take memory from the system again costs time, a fifth if done in every step
 SCORED_AT_ONCE = 512  # positions whose logits are held in memory; more are scored in pieces and recomputed backwards
 
 
@@ -31,9 +27,8 @@ def make_trainer(
     rows: Sequence[Encoded],
     recipe: LoraRecipe,
     checkpoints: Path,
-    on_step: OnStep,
-    bar: Any,
     hardware: Hardware,
+    *callbacks: Any,
 ) -> Any:
     """The trainer for encoded rows, ready to run on this hardware; checkpoints go below `checkpoints`."""
     import datasets
@@ -83,7 +78,7 @@ def make_trainer(
         train_dataset=datasets.Dataset.from_list([_example(row) for row in rows]),
         processing_class=load_tokenizer(base.folder),
         peft_config=_lora(recipe, base),
-        callbacks=[_callback(on_step, bar)],
+        callbacks=list(callbacks),
     )
     trainer.remove_callback(transformers.PrinterCallback)
     for module in trainer.model.modules():
@@ -169,7 +164,7 @@ def _trainer_class(tokens_at_once: int) -> Any:
                     "input_ids": torch.tensor([ids]),
                     "position_ids": torch.tensor([positions]),
                     "scored": torch.tensor(scored),
-                    "groups": groups,
+                    "spans": spans(groups, self.args.device),
                 }
                 total += step(model, flat_inputs, trained_tokens)
             return total
@@ -184,7 +179,7 @@ def _trainer_class(tokens_at_once: int) -> Any:
                 hidden = causal.base_model(
                     input_ids=inputs["input_ids"],
                     position_ids=inputs["position_ids"],
-                    groups=inputs["groups"],
+                    spans=inputs["spans"],
                     use_cache=False,
                 ).last_hidden_state[0]
                 total = summed_loss(
@@ -202,40 +197,3 @@ def _trainer_class(tokens_at_once: int) -> Any:
         return sum(checkpoint(piece, states, labels, use_reentrant=False) for states, labels in parts)
 
     return CompletionTrainer
-
-
-def progress_bar() -> Any:
-    """A bar with the time left on standard error, as a context manager (rich's)."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *times)
-    return Progress(*columns, console=Console(file=sys.stderr))
-
-
-def _callback(on_step: OnStep, bar: Any) -> Any:
-    """Moves the bar, hands every step's figures on, and keeps the heap small."""
-    from transformers import TrainerCallback
-
-    class Steps(TrainerCallback):  # type: ignore[misc]
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.task = bar.add_task("train", total=state.max_steps, completed=state.global_step)
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **_: Any) -> None:
-            if "loss" in logs:
-                bar.update(self.task, completed=state.global_step, description=f"train  loss {logs['loss']:.3f}")
-                on_step(state.global_step, {key: float(value) for key, value in logs.items()})
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if args.use_cpu and state.global_step % TRIMMED_EVERY == 0:
-                trim_heap()  # batches of all shapes tear the heap: by two gigabytes within ten steps
-
-    return Steps()

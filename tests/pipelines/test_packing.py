@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import BadInput
-from pipelines.packing import Group, flat, grouped_attention, in_passes
+from pipelines import packing
+from pipelines.packing import Group, flat, grouped_attention, in_passes, spans
 
 END = 3
 ROWS = st.lists(st.lists(st.integers(0, END), min_size=2, max_size=30), min_size=1, max_size=30)
@@ -59,11 +60,15 @@ def test_a_beginning_in_common_lies_in_a_pass_once() -> None:
     ],
     ids=["one row", "one group", "three groups"],
 )
-def test_grouped_attention_is_the_attention_of_the_whole_rows(groups: list[Group]) -> None:
+@pytest.mark.parametrize("pairs_at_once", [1, 100, 10**6], ids=["by row", "in blocks", "whole"])
+def test_grouped_attention_is_the_attention_of_the_whole_rows(
+    monkeypatch: pytest.MonkeyPatch, groups: list[Group], pairs_at_once: int
+) -> None:
+    monkeypatch.setattr(packing, "PAIRS_AT_ONCE", pairs_at_once)
     torch.manual_seed(0)
     tokens = sum(group.width for group in groups)
     query, key, value = (torch.randn(1, heads, tokens, 8, dtype=torch.float64) for heads in (6, 2, 2))
-    found, _ = grouped_attention(None, query, key, value, None, 0.35, groups)
+    found, _ = grouped_attention(None, query, key, value, None, 0.35, spans(groups, "cpu"))
 
     start = 0
     for group in groups:
@@ -77,11 +82,26 @@ def test_grouped_attention_is_the_attention_of_the_whole_rows(groups: list[Group
         start += group.width
 
 
+@given(st.integers(0, 50), st.lists(st.integers(1, 50), min_size=1, max_size=30))
+def test_blocks_of_attention_are_bounded(shared: int, own: list[int]) -> None:
+    group = Group(shared, tuple(range(len(own))), tuple(own))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "PAIRS_AT_ONCE", 2000)
+        (span,) = spans([group], "cpu")
+
+    assert sum(block.rows for block in span.blocks) == len(own)
+    for block in span.blocks:
+        longest = len(block.places) // block.rows
+        assert block.rows == 1 or len(block.places) * (shared + longest) <= 2000
+    kept = [place for block in span.blocks for place in block.places[block.kept].tolist()]
+    assert kept == list(range(shared, group.width))
+
+
 @pytest.mark.parametrize("special", [{"sliding_window": 8}, {"softcap": 30.0}, {"s_aux": torch.zeros(6)}], ids=str)
 def test_other_kinds_of_attention_are_refused(special: dict[str, Any]) -> None:
     one = torch.zeros(1, 2, 3, 8)
     with pytest.raises(BadInput, match="choose another base"):
-        grouped_attention(None, one, one, one, None, 1.0, [Group(0, (0,), (3,))], **special)
+        grouped_attention(None, one, one, one, None, 1.0, spans([Group(0, (0,), (3,))], "cpu"), **special)
 
 
 def _plain(query: Any, key: Any, value: Any) -> Any:

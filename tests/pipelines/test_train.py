@@ -17,7 +17,7 @@ from pipelines import trainer as trainer_module
 from pipelines.base_model import load_model, load_tokenizer
 from pipelines.encode import encode
 from pipelines.train import last_whole_checkpoint, train
-from pipelines.trainer import IGNORED, make_trainer, progress_bar
+from pipelines.trainer import IGNORED, make_trainer
 from recipes.recipe import LoraRecipe
 from serving.hardware import Hardware
 from tests.pipelines.tiny import LORA, make_corpus, tiny_rows
@@ -58,7 +58,7 @@ def test_a_step_has_the_plain_loss_and_the_plain_gradients(
     tokenizer = load_tokenizer(tiny_base.folder)
     rows = [encode(tokenizer, row) for row in tiny_rows()]
     recipe = LORA.model_copy(update={"tokens_at_once": tokens_at_once, "gradient_checkpointing": checkpointing})
-    trainer = make_trainer(tiny_base, rows, recipe, tmp_path, nothing, progress_bar(), FP32)
+    trainer = make_trainer(tiny_base, rows, recipe, tmp_path, FP32)
     model = trainer.model.train()
     if checkpointing:  # as the trainer does when it starts
         model.gradient_checkpointing_enable()
@@ -94,7 +94,7 @@ def test_a_base_whose_rows_would_see_each_other_is_refused(
     monkeypatch.setattr(trainer_module, "load_model", lambda *_: model)
 
     with pytest.raises(BadInput, match=f"{kind} cannot be trained"):
-        make_trainer(tiny_base, [], LORA, tmp_path, nothing, progress_bar(), FP32)
+        make_trainer(tiny_base, [], LORA, tmp_path, FP32)
 
 
 def test_an_adapter_is_trained_and_accounted_for(tiny_adapter: Adapter) -> None:
