@@ -14,13 +14,13 @@ from data.artifact import SCRATCH, Adapter, ArtifactStore, Base, Corpus
 from data.chat import Row, render
 from data.errors import BadInput
 from pipelines import trainer as trainer_module
-from pipelines.base_model import load_model, load_tokenizer
+from pipelines.base_model import load_model, load_tokenizer, prepare_base
 from pipelines.encode import encode
 from pipelines.train import last_whole_checkpoint, train
 from pipelines.trainer import IGNORED, make_trainer
-from recipes.recipe import LoraRecipe
+from recipes.recipe import FolderBase, LoraRecipe
 from serving.hardware import Hardware
-from tests.pipelines.tiny import LORA, make_corpus, tiny_rows
+from tests.pipelines.tiny import LORA, make_checkpoint, make_corpus, tiny_rows
 
 FP32 = replace(Hardware.detect(), gpu=None, amx=False, avx512_bf16=False)  # exact enough to compare gradients
 
@@ -55,32 +55,55 @@ def test_a_step_has_the_plain_loss_and_the_plain_gradients(
     scored_at_once: int,
 ) -> None:
     monkeypatch.setattr(trainer_module, "SCORED_AT_ONCE", scored_at_once)
-    tokenizer = load_tokenizer(tiny_base.folder)
-    rows = [encode(tokenizer, row) for row in tiny_rows()]
     recipe = LORA.model_copy(update={"tokens_at_once": tokens_at_once, "gradient_checkpointing": checkpointing})
-    trainer = make_trainer(tiny_base, rows, recipe, tmp_path, FP32)
+    ours, plain = a_step_and_the_plain_one(tiny_base, recipe, tmp_path, FP32)
+
+    assert ours.pop("loss").item() == pytest.approx(plain.pop("loss").item(), abs=1e-4)
+    for name, gradient in plain.items():
+        torch.testing.assert_close(ours[name], gradient, atol=1e-5, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("hardware", [FP32, replace(FP32, avx512_bf16=True)], ids=["fp32", "bf16"])
+def test_so_it_is_for_every_architecture_and_type(tmp_path: Path, kind: str, hardware: Hardware) -> None:
+    checkpoint = make_checkpoint(tmp_path / kind, kind=kind)
+    base = prepare_base(ArtifactStore(tmp_path), FolderBase(kind="folder", path=checkpoint))
+    ours, plain = a_step_and_the_plain_one(base, LORA, tmp_path, hardware)
+
+    rounding = 1e-4 if hardware is FP32 else 2e-2  # of the whole: BF16 has 8 bits, and the two sum in another order
+    for name, value in plain.items():
+        assert torch.linalg.vector_norm(ours[name] - value) <= rounding * torch.linalg.vector_norm(value), name
+
+
+def a_step_and_the_plain_one(
+    base: Base, recipe: LoraRecipe, folder: Path, hardware: Hardware
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The loss and the gradients of one batch by the trainer, and by Transformers on the padded batch."""
+    tokenizer = load_tokenizer(base.folder)
+    rows = [encode(tokenizer, row) for row in tiny_rows()]
+    trainer = make_trainer(base, rows, recipe, folder, hardware)
     model = trainer.model.train()
-    if checkpointing:  # as the trainer does when it starts
+    if recipe.gradient_checkpointing:  # as the trainer does when it starts
         model.gradient_checkpointing_enable()
-    assert model.get_base_model().is_gradient_checkpointing == checkpointing
+    assert model.get_base_model().is_gradient_checkpointing == recipe.gradient_checkpointing
     for parameter in model.parameters():  # B starts at zero; move everything off its start
         if parameter.requires_grad:
             parameter.data += 0.05 * torch.randn_like(parameter)
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(10, 20)])
 
     model.zero_grad()
-    loss = trainer.training_step(model, dict(batch))
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    ours = {"loss": trainer.training_step(model, dict(batch))} | _gradients(model)
     model.zero_grad()
     model.get_base_model().set_attn_implementation("sdpa")
-    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
-    plain = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten())
-    plain.backward()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=hardware.compute_dtype == "bfloat16"):
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
+    loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), batch["labels"][:, 1:].flatten())
+    loss.backward()
+    return ours, {"loss": loss.detach()} | _gradients(model)
 
-    assert loss.item() == pytest.approx(plain.item(), abs=1e-4)
-    for name, parameter in model.named_parameters():
-        if parameter.grad is not None:
-            torch.testing.assert_close(gradients[name], parameter.grad, atol=1e-5, rtol=1e-3, msg=name)
+
+def _gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
 @pytest.mark.parametrize("kind", ["bloom", "mamba", "qwen3_next"])
@@ -187,13 +210,8 @@ def test_accumulated_batches_have_the_gradient_of_one(tmp_path: Path, tiny_base:
 
     def losses(batch_size: int, accumulation: int) -> list[float]:
         sizes = {"batch_size": batch_size, "gradient_accumulation": accumulation, "epochs": 1.0, "save_steps": 99}
-        seen: list[float] = []
-        recipe = LORA.model_copy(update=sizes)
-
-        def note(step: int, figures: Mapping[str, float]) -> None:
-            seen.append(figures["loss"])
-
-        make_trainer(tiny_base, rows, recipe, tmp_path, note, progress_bar(), FP32).train()
-        return seen
+        trainer = make_trainer(tiny_base, rows, LORA.model_copy(update=sizes), tmp_path, FP32)
+        trainer.train()
+        return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
     assert losses(2, 2) == pytest.approx(losses(4, 1), abs=1e-4)

@@ -19,11 +19,11 @@ LORA = LoraRecipe(rank=4, alpha=8, learning_rate=1e-2, epochs=2, batch_size=4, m
 TURNS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
-def make_checkpoint(folder: Path, tokens: Sequence[str] = TURNS) -> Path:
-    """Writes a random Qwen3 of 0.3 M parameters whose tokenizer has `tokens` as special ones."""
+def make_checkpoint(folder: Path, tokens: Sequence[str] = TURNS, kind: str = "qwen3") -> Path:
+    """Writes a random model of 0.3 M parameters and Transformers' type `kind`; its tokenizer has `tokens` as special ones."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -33,7 +33,8 @@ def make_checkpoint(folder: Path, tokens: Sequence[str] = TURNS) -> Path:
     )
     bpe.train_from_iterator(["where is my order", "I want a refund", "我的订单在哪里"] * 3, trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=tokens[0])
-    config = Qwen3Config(
+    config = AutoConfig.for_model(
+        kind,
         vocab_size=len(tokenizer),
         hidden_size=128,
         intermediate_size=128,
@@ -45,7 +46,7 @@ def make_checkpoint(folder: Path, tokens: Sequence[str] = TURNS) -> Path:
         tie_word_embeddings=True,
     )
     torch.manual_seed(3)
-    Qwen3ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config).to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
