@@ -41,8 +41,10 @@ def demo(recipe_path: Path = RECIPE, *, mechanics: bool = False) -> dict[str, An
         return summary | {"conversation": []}
     resolved = Rollout(Registry.open()).resolve()
     endpoint = Endpoint(resolved, port=free_port(), demo=True, mechanics=mechanics)
+    conversation: list[dict[str, Any]] = []
     with stoppable(), serving(endpoint) as url:
-        conversation = [turn for question in QUESTIONS for turn in _ask(url, *question)]
+        for question in QUESTIONS:
+            conversation += _ask(url, *question)
     show(summary)
     screen().print("serve it: [bold]kefu serve --demo[/], talk to it: [bold]kefu chat[/]")
     return summary | {"conversation": conversation}

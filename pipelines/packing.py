@@ -37,52 +37,43 @@ class Group:
 class Block:
     """Rows of a group that are attended to together, padded to the longest of them."""
 
-    rows: int
-    places: Any  # (rows x longest,) of the own ids in the pass; a shorter row's last one is repeated
+    own: tuple[int, ...]
+    places: Any  # (rows x longest,) among the own ids of the block; a shorter row's last one is repeated
     kept: Any  # (sum of own,) of the results, without those of repetitions
 
 
 @dataclass(frozen=True)
 class Span:
-    """Where a group lies in a pass, and the blocks in which its rows are attended to."""
+    """A group as attention sees it: what its rows share, then blocks of them."""
 
-    start: int
     shared: int
     blocks: tuple[Block, ...]
 
 
 def spans(groups: Sequence[Group], device: Any) -> tuple[Span, ...]:
     """What `grouped_attention` must know of a pass, made once for all layers, with its indices on `device`."""
-    found, start = [], 0
-    for group in groups:
-        place, blocks = start + group.shared, []
-        for own in _blocks(group):
-            blocks.append(_block(own, place, device))
-            place += sum(own)
-        found.append(Span(start, group.shared, tuple(blocks)))
-        start = place
-    return tuple(found)
+    return tuple(Span(group.shared, tuple(_block(own, device) for own in _blocks(group))) for group in groups)
 
 
-def _blocks(group: Group) -> list[list[int]]:
+def _blocks(group: Group) -> list[tuple[int, ...]]:
     """The lengths of a group's rows, divided where padding them to the longest would take more than `PAIRS_AT_ONCE`."""
-    blocks: list[list[int]] = [[]]
+    blocks: list[tuple[int, ...]] = [()]
     for own in group.own:
         longest = max(own, *blocks[-1], 0)
         if blocks[-1] and (len(blocks[-1]) + 1) * longest * (group.shared + longest) > PAIRS_AT_ONCE:
-            blocks.append([])
-        blocks[-1].append(own)
+            blocks.append(())
+        blocks[-1] = (*blocks[-1], own)
     return blocks
 
 
-def _block(lengths: Sequence[int], start: int, device: Any) -> Block:
+def _block(lengths: tuple[int, ...], device: Any) -> Block:
     import torch
 
-    own, longest = torch.tensor(lengths), torch.arange(max(lengths))
-    starts = start + own.cumsum(0) - own
-    places = starts[:, None] + torch.minimum(longest, own[:, None] - 1)
-    kept = (longest < own[:, None]).flatten().nonzero()[:, 0]
-    return Block(len(lengths), places.flatten().to(device), kept.to(device))
+    own, steps = torch.tensor(lengths), torch.arange(max(lengths))
+    starts = own.cumsum(0) - own
+    places = starts[:, None] + torch.minimum(steps, own[:, None] - 1)
+    kept = (steps < own[:, None]).flatten().nonzero()[:, 0]
+    return Block(lengths, places.flatten().to(device), kept.to(device))
 
 
 def in_passes(batch: Sequence[Sequence[int]], prompts: Sequence[int], end: int, tokens: int) -> list[list[Group]]:
@@ -157,20 +148,21 @@ def grouped_attention(
         )
     # computed again in the backward pass: the attention weights would be most of the memory, and slow to move
     recomputed = partial(checkpoint, _causal, use_reentrant=False)
-    query = query * scaling
+    sizes = [size for span in spans for size in (span.shared, *(sum(block.own) for block in span.blocks))]
+    parts = zip(*(tensor[0].split(sizes, dim=1) for tensor in (query * scaling, key, value)), strict=True)
     found = []
     for span in spans:
-        shared = slice(span.start, span.start + span.shared)
+        shared_q, shared_k, shared_v = (tensor[None] for tensor in next(parts))
         if span.shared:
-            found.append(recomputed(query[:, :, shared], key[:, :, shared], value[:, :, shared], dropout)[0])
+            found.append(recomputed(shared_q, shared_k, shared_v, dropout)[0])
         for block in span.blocks:
+            rows = len(block.own)
             q, own_k, own_v = (
-                tensor[0].index_select(1, block.places).unflatten(1, (block.rows, -1)).transpose(0, 1)
-                for tensor in (query, key, value)
+                tensor.index_select(1, block.places).unflatten(1, (rows, -1)).transpose(0, 1) for tensor in next(parts)
             )
             k, v = (
-                torch.cat([tensor[:, :, shared].expand(block.rows, -1, -1, -1), own], dim=2)
-                for tensor, own in ((key, own_k), (value, own_v))
+                torch.cat([shared.expand(rows, -1, -1, -1), own], dim=2)
+                for shared, own in ((shared_k, own_k), (shared_v, own_v))
             )
             of_rows = recomputed(q, k, v, dropout).transpose(0, 1)
             found.append(of_rows.flatten(1, 2).index_select(1, block.kept))
@@ -178,14 +170,12 @@ def grouped_attention(
 
 
 def _causal(query: Any, key: Any, value: Any, dropout: float) -> Any:
-    """(rows, heads, m, d) of m queries, the last m of n positions; keys are (rows, key heads, n, d). Softmax in FP32, as in
-    Transformers' own."""
+    """(rows, heads, m, d) of m queries, the last m of n positions; keys are (rows, key heads, n, d)."""
     import torch
 
     (rows, heads, m, d), n = query.shape, key.shape[2]
     query = query.reshape(rows, key.shape[1], -1, d)  # the heads that share a key head, one after another
     scores = (query @ key.transpose(2, 3)).unflatten(2, (-1, m))
-    unseen = torch.ones(m, n, dtype=torch.bool, device=query.device).triu(n - m + 1)
-    weights = scores.masked_fill(unseen, float("-inf")).softmax(-1, dtype=torch.float32).to(value.dtype)
-    weights = torch.nn.functional.dropout(weights, dropout)
-    return (weights.flatten(2, 3) @ value).reshape(rows, heads, m, d)
+    scores += torch.full((m, n), float("-inf"), dtype=scores.dtype, device=scores.device).triu(n - m + 1)
+    weights = torch.nn.functional.dropout(scores.softmax(-1), dropout)  # sums in FP32 whatever the type
+    return (weights.to(value.dtype).flatten(2, 3) @ value).reshape(rows, heads, m, d)

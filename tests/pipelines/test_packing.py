@@ -89,12 +89,10 @@ def test_blocks_of_attention_are_bounded(shared: int, own: list[int]) -> None:
         patch.setattr(packing, "PAIRS_AT_ONCE", 2000)
         (span,) = spans([group], "cpu")
 
-    assert sum(block.rows for block in span.blocks) == len(own)
+    assert [length for block in span.blocks for length in block.own] == own
     for block in span.blocks:
-        longest = len(block.places) // block.rows
-        assert block.rows == 1 or len(block.places) * (shared + longest) <= 2000
-    kept = [place for block in span.blocks for place in block.places[block.kept].tolist()]
-    assert kept == list(range(shared, group.width))
+        assert len(block.own) == 1 or len(block.places) * (shared + max(block.own)) <= 2000
+        assert block.places[block.kept].tolist() == list(range(sum(block.own)))
 
 
 @pytest.mark.parametrize("special", [{"sliding_window": 8}, {"softcap": 30.0}, {"s_aux": torch.zeros(6)}], ids=str)
