@@ -77,7 +77,7 @@ def make_trainer(
         args=options,
         train_dataset=datasets.Dataset.from_list([_example(row) for row in rows]),
         processing_class=load_tokenizer(base.folder),
-        peft_config=_lora(recipe, base),
+        peft_config=_lora(recipe, model, base.facts["new_token_ids"]),
         callbacks=list(callbacks),
     )
     trainer.remove_callback(transformers.PrinterCallback)
@@ -102,9 +102,11 @@ def _example(row: Encoded) -> dict[str, list[int]]:
     return {"input_ids": row.prompt + row.completion, "labels": [IGNORED] * len(row.prompt) + row.completion}
 
 
-def _lora(recipe: LoraRecipe, base: Base) -> Any:
+def _lora(recipe: LoraRecipe, model: Any, new_tokens: Sequence[int]) -> Any:
+    """LoRA, and the rows of new tokens: it alone would leave them as they are. A head of its own has rows of its own."""
     from peft import LoraConfig
 
+    tables = ["embed_tokens"] if model.config.tie_word_embeddings else ["embed_tokens", "lm_head"]
     targets = recipe.target_modules
     return LoraConfig(
         task_type="CAUSAL_LM",
@@ -112,7 +114,7 @@ def _lora(recipe: LoraRecipe, base: Base) -> Any:
         lora_alpha=recipe.alpha,
         lora_dropout=recipe.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
-        trainable_token_indices=base.facts["new_token_ids"] or None,  # LoRA alone would leave new rows as they are
+        trainable_token_indices={table: list(new_tokens) for table in tables} if new_tokens else None,
     )
 
 

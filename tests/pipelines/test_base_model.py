@@ -58,6 +58,23 @@ def test_a_base_that_has_the_tokens_keeps_its_weights(tmp_path: Path) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_marks_that_a_base_cannot_tell_apart_are_new_to_it(tmp_path: Path, tied: bool) -> None:
+    folder = make_checkpoint(tmp_path / "whole", ALL, tied=tied)
+    ids = load_tokenizer(folder).convert_tokens_to_ids(["<tool_call>", "</tool_call>"])
+    model = load_model(folder, "bfloat16")
+    with torch.no_grad():
+        for table in (model.get_input_embeddings(), model.get_output_embeddings()):
+            table.weight[ids] = table.weight[0].clone()
+    model.save_pretrained(folder)
+    base = prepare_base(ArtifactStore(tmp_path), FolderBase(kind="folder", path=folder))
+    after = load_model(base.folder, "float32")
+
+    assert base.facts["new_token_ids"] == sorted(ids)
+    for table in (after.get_input_embeddings(), after.get_output_embeddings()):
+        assert not torch.equal(table.weight[ids[0]], table.weight[ids[1]])
+
+
 def test_turn_tokens_are_given_to_a_base_without_chatml(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "plain", ("<|endoftext|>",))
     base = prepare_base(ArtifactStore(tmp_path), FolderBase(kind="folder", path=folder))

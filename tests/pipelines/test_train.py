@@ -11,11 +11,12 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from data.artifact import SCRATCH, Adapter, ArtifactStore, Base, Corpus
-from data.chat import Row, render
+from data.chat import SPECIAL_TOKENS, Row, render
 from data.errors import BadInput
 from pipelines import trainer as trainer_module
 from pipelines.base_model import load_model, load_tokenizer, prepare_base
 from pipelines.encode import encode
+from pipelines.merge import merge
 from pipelines.train import last_whole_checkpoint, train
 from pipelines.trainer import IGNORED, make_trainer
 from recipes.recipe import FolderBase, LoraRecipe
@@ -140,6 +141,18 @@ def test_the_rows_of_new_tokens_are_trained(tiny_adapter: Adapter, tiny_base: Ba
     start = load_model(tiny_base.folder, "float32").get_input_embeddings().weight[tiny_base.facts["new_token_ids"]]
 
     assert (rows - start).abs().amax(dim=1).min() > 1e-3
+
+
+def test_a_head_of_its_own_learns_new_tokens_too(tmp_path: Path) -> None:
+    store, checkpoint = ArtifactStore(tmp_path), make_checkpoint(tmp_path / "untied", tied=False)
+    base = prepare_base(store, FolderBase(kind="folder", path=checkpoint))
+    adapter = train(store, make_corpus(store, tiny_rows()), base, LORA, nothing)
+    before, after = (load_model(artifact.folder, "float32") for artifact in (base, merge(store, base, adapter)))
+
+    new = base.facts["new_token_ids"]
+    written = [new[i] for i, token in enumerate(SPECIAL_TOKENS) if token in ("<tool_call>", "<think>")]
+    moved = (after.lm_head.weight[written] - before.lm_head.weight[written]).abs().amax(dim=1)
+    assert moved.min() > 1e-3
 
 
 def test_every_step_is_reported_and_a_seed_repeats(

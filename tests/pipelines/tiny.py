@@ -19,7 +19,7 @@ LORA = LoraRecipe(rank=4, alpha=8, learning_rate=1e-2, epochs=2, batch_size=4, m
 TURNS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
-def make_checkpoint(folder: Path, tokens: Sequence[str] = TURNS, kind: str = "qwen3") -> Path:
+def make_checkpoint(folder: Path, tokens: Sequence[str] = TURNS, kind: str = "qwen3", *, tied: bool = True) -> Path:
     """Writes a random model of 0.3 M parameters and Transformers' type `kind`; its tokenizer has `tokens` as special ones."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -43,7 +43,7 @@ def make_checkpoint(folder: Path, tokens: Sequence[str] = TURNS, kind: str = "qw
         num_key_value_heads=1,
         head_dim=64,
         max_position_embeddings=2048,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
     )
     torch.manual_seed(3)
     AutoModelForCausalLM.from_config(config).to(torch.bfloat16).save_pretrained(folder)
