@@ -1,10 +1,12 @@
-"""Rows of a batch in one flat pass: no padding outside attention, and what rows begin with in common goes through once.
+"""Rows of a batch in one flat pass: hardly any padding, and what rows begin with in common goes through once.
 
 A pass is one sequence: for each group of rows the ids that all of them begin with (the system prompt with its tools), then
 each row's own ids, one row after another. Position by position (projections, norms, head) nothing else is to be known;
 attention works group by group, so that a row sees its beginning and itself. Loss and gradients are those of the padded batch
-(with dropout in expectation: rows of a group share the mask of their beginning). Refused: sliding windows, attention sinks,
-soft caps here; layers other than attention and models without Transformers' attention interface in `trainer.py`.
+(with dropout in expectation: rows of a group share the mask of their beginning). A pass ends in a filling that nobody learns
+from: with passes of few sizes freed memory fits the next one, where a heap of all sizes tears. Refused: sliding windows,
+attention sinks, soft caps here; layers other than attention and models without Transformers' attention interface in
+`trainer.py`.
 """
 
 from collections import defaultdict
@@ -16,12 +18,14 @@ from typing import Any
 from data.errors import BadInput
 
 ATTENTION = "kefu_grouped"  # the name under which Transformers finds `grouped_attention`
+MULTIPLE = 128  # of tokens, up to which a pass is filled
 PAIRS_AT_ONCE = 2**22  # of a query and a key: 16 heads' weights are 134 MB then, in BF16; a single row may be more
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of one batch that begin with the same `shared` ids, in the order in which they lie in a pass."""
+    """Rows of one batch that begin with the same `shared` ids, in the order in which they lie in a pass; the filling of a
+    pass is a group without rows."""
 
     shared: int
     rows: tuple[int, ...]
@@ -52,7 +56,7 @@ class Span:
 
 def spans(groups: Sequence[Group], device: Any) -> tuple[Span, ...]:
     """What `grouped_attention` must know of a pass, made once for all layers, with its indices on `device`."""
-    return tuple(Span(group.shared, tuple(_block(own, device) for own in _blocks(group))) for group in groups)
+    return tuple(Span(group.shared, tuple(_block(own, device) for own in _blocks(group) if own)) for group in groups)
 
 
 def _blocks(group: Group) -> list[tuple[int, ...]]:
@@ -77,7 +81,7 @@ def _block(lengths: tuple[int, ...], device: Any) -> Block:
 
 
 def in_passes(batch: Sequence[Sequence[int]], prompts: Sequence[int], end: int, tokens: int) -> list[list[Group]]:
-    """Divides a batch of ids into passes of at most `tokens` tokens, or of a single row.
+    """Divides a batch of ids into passes of at most `tokens` tokens, or of a single row; then fills them up to a `MULTIPLE`.
 
     `prompts` has the length of each row's prompt; rows share the first turn of it, up to the id `end`.
     """
@@ -99,7 +103,12 @@ def in_passes(batch: Sequence[Sequence[int]], prompts: Sequence[int], end: int, 
                 goes_on = False
             group = passes[-1].pop() if goes_on else Group(shared, (), ())
             passes[-1].append(Group(shared, (*group.rows, row), (*group.own, own)))
-    return passes
+    return [[*groups, *_filling(groups)] for groups in passes]
+
+
+def _filling(groups: Sequence[Group]) -> list[Group]:
+    missing = -sum(group.width for group in groups) % MULTIPLE
+    return [Group(missing, (), ())] if missing else []
 
 
 def flat(
@@ -110,7 +119,7 @@ def flat(
     positions: list[int] = []
     scored: list[int] = []
     for group in groups:
-        ids += batch[group.rows[0]][: group.shared]
+        ids += batch[group.rows[0]][: group.shared] if group.rows else [0] * group.shared
         positions += range(group.shared)
         for row, own in zip(group.rows, group.own, strict=True):
             ids += batch[row][group.shared :]
@@ -138,7 +147,6 @@ def grouped_attention(
 
     `query` is (1, heads, tokens, dimension), `key` and `value` have the key heads; the result is (1, tokens, heads, dimension).
     """
-    import torch
     from torch.utils.checkpoint import checkpoint
 
     if sliding_window is not None or softcap is not None or s_aux is not None:
@@ -147,14 +155,20 @@ def grouped_attention(
             "(Llama, Qwen2, Qwen3 have it): choose another base"
         )
     # computed again in the backward pass: the attention weights would be most of the memory, and slow to move
-    recomputed = partial(checkpoint, _causal, use_reentrant=False)
+    attend = partial(_by_groups, spans=spans, scaling=scaling, dropout=dropout)
+    return checkpoint(attend, query, key, value, use_reentrant=False), None
+
+
+def _by_groups(query: Any, key: Any, value: Any, spans: Sequence[Span], scaling: float, dropout: float) -> Any:
+    import torch
+
     sizes = [size for span in spans for size in (span.shared, *(sum(block.own) for block in span.blocks))]
     parts = zip(*(tensor[0].split(sizes, dim=1) for tensor in (query * scaling, key, value)), strict=True)
     found = []
     for span in spans:
         shared_q, shared_k, shared_v = (tensor[None] for tensor in next(parts))
         if span.shared:
-            found.append(recomputed(shared_q, shared_k, shared_v, dropout)[0])
+            found.append(_causal(shared_q, shared_k, shared_v, dropout)[0])
         for block in span.blocks:
             rows = len(block.own)
             q, own_k, own_v = (
@@ -164,9 +178,9 @@ def grouped_attention(
                 torch.cat([shared.expand(rows, -1, -1, -1), own], dim=2)
                 for shared, own in ((shared_k, own_k), (shared_v, own_v))
             )
-            of_rows = recomputed(q, k, v, dropout).transpose(0, 1)
+            of_rows = _causal(q, k, v, dropout).transpose(0, 1)
             found.append(of_rows.flatten(1, 2).index_select(1, block.kept))
-    return torch.cat(found, dim=1).transpose(0, 1)[None], None
+    return torch.cat(found, dim=1).transpose(0, 1)[None]
 
 
 def _causal(query: Any, key: Any, value: Any, dropout: float) -> Any:
