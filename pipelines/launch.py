@@ -11,7 +11,7 @@ from rich.table import Table
 from data.errors import EnvironmentLacks
 from data.shop import Shop
 from pipelines import doctor
-from pipelines.orchestration import configure_prefect
+from pipelines.orchestration import prefect_running
 from pipelines.screen import megabytes, screen
 from recipes.recipe import Recipe
 
@@ -24,14 +24,13 @@ def run_release(recipe_path: Path, data: Path | None, *, mechanics: bool = False
     """
     Recipe.read(recipe_path), Shop.open(data)  # wrong input is told at once, not after Prefect has started
     doctor.require(recipe_path)
-    configure_prefect()
-    from pipelines.release import release
+    with prefect_running():
+        from pipelines.release import release
 
-    try:
-        state = release(recipe_path.resolve(), data.resolve() if data else None, mechanics, return_state=True)
-    except RuntimeError as error:  # Prefect's own word for a server that does not start or does not answer
-        advice = "try again, or start a server (prefect server start) and set PREFECT_API_URL"
-        raise EnvironmentLacks(f"Prefect: {error}; {advice}") from error
+        try:
+            state = release(recipe_path.resolve(), data.resolve() if data else None, mechanics, return_state=True)
+        except RuntimeError as error:  # Prefect's own word for a server that does not answer
+            raise EnvironmentLacks(f"Prefect: {error}; is the server of PREFECT_API_URL up?") from error
     outcome: Any = state.result(raise_on_failure=False)
     if isinstance(outcome, BaseException):
         raise outcome

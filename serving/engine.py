@@ -5,13 +5,10 @@ after a crash, several engines behind one port, engines elsewhere (the gateway t
 """
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,13 +19,13 @@ import httpx
 from data.artifact import ArtifactStore, home
 from data.errors import BadInput, EnvironmentLacks
 from recipes.recipe import ServeRecipe
+from serving import child
 from serving.dequantize import dequantized, quantization_scheme
 from serving.hardware import Hardware, NumericPath
 
 START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 30
 _ROOT = Path(__file__).resolve().parent.parent
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -102,23 +99,13 @@ def running_engine(
     require_port(port)
     command = [str(engine_python()), "-m", "vllm.entrypoints.openai.api_server"]
     command += engine_arguments(model, serve, hardware, served_names, port)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=_environment(hardware),
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
+    process = child.start(command, log=log, env=_environment(hardware))
     try:
         engine = Engine(f"http://127.0.0.1:{port}", path, process.pid, process)
         _wait_until_ready(engine, served_names[0], log)
         yield engine
     finally:
-        _stop(process)
+        child.stop(process, STOP_TIMEOUT_S)
 
 
 def engine_arguments(
@@ -142,14 +129,6 @@ def engine_arguments(
     return arguments
 
 
-def last_lines(log: Path, count: int = 15) -> str:
-    """The end of a log, for an error message."""
-    try:
-        return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
-    except OSError:
-        return "(no log)"
-
-
 def _environment(hardware: Hardware) -> dict[str, str]:
     cores = sorted(os.sched_getaffinity(0))
     return os.environ | {
@@ -162,18 +141,14 @@ def _environment(hardware: Hardware) -> dict[str, str]:
     }
 
 
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def _wait_until_ready(engine: Engine, name: str, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     question = {"model": name, "prompt": "ready", "max_tokens": 1, "temperature": 0}
     while time.monotonic() < deadline:
         if not engine.alive:
+            status = engine.process.returncode
             raise EnvironmentLacks(
-                f"the engine died at start (exit status {engine.process.returncode}); the end of {log}:\n{last_lines(log)}"
+                f"the engine died at start (exit status {status}); the end of {log}:\n{child.last_lines(log)}"
             )
         try:
             answer = httpx.post(f"{engine.base_url}/v1/completions", json=question, timeout=60)
@@ -186,15 +161,5 @@ def _wait_until_ready(engine: Engine, name: str, log: Path) -> None:
             raise BadInput(f"the engine refuses to complete a prompt ({answer.status_code}): {answer.text[:500]}")
         time.sleep(0.5)
     raise EnvironmentLacks(
-        f"the engine gave no answer within {START_TIMEOUT_S} s; the end of {log}:\n{last_lines(log)}"
+        f"the engine gave no answer within {START_TIMEOUT_S} s; the end of {log}:\n{child.last_lines(log)}"
     )
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Ends the engine: asks the server, waits, then kills what is left of its process group; nothing may remain."""
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=STOP_TIMEOUT_S)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

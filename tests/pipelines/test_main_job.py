@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,18 +47,40 @@ def kefu(state: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, body
 
 
+@pytest.mark.parametrize(
+    ("number", "send"), [(signal.SIGTERM, os.kill), (signal.SIGINT, os.killpg)], ids=["a service manager", "Ctrl-C"]
+)
+def test_a_stopped_release_says_so_and_leaves_no_process(
+    state: Path, number: signal.Signals, send: Callable[[int, int], None]
+) -> None:
+    command = [*KEFU, "release", RECIPE, "--yes"]
+    release = subprocess.Popen(
+        command, env=environment(state), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert release.stderr is not None
+    assert any("prepare" in line for line in release.stderr), "the release ended before it began"
+    family = psutil.Process(release.pid).children(recursive=True)
+    assert family, "Prefect's server runs beside it"
+    send(release.pid, number)
+    _, said = release.communicate(timeout=60)
+    assert (release.returncode, _left_over(family)) == (130, [])
+    assert "run the same command again" in said
+
+
 @pytest.fixture(scope="module")
 def killed(state: Path) -> dict[Path, bytes]:
     """A release that dies of SIGKILL once training has a checkpoint; the manifests of what was finished by then."""
     command = [*KEFU, "release", RECIPE, "--yes"]
-    release = subprocess.Popen(command, env=environment(state), stderr=subprocess.DEVNULL, start_new_session=True)
+    release = subprocess.Popen(command, env=environment(state), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not list(state.glob("artifacts/adapter/*/scratch/checkpoints/*/trainer_state.json")):
         assert release.poll() is None, "the release ended before its first checkpoint"
         assert time.monotonic() < deadline, "no checkpoint within five minutes"
         time.sleep(0.01)
-    os.killpg(release.pid, signal.SIGKILL)
+    family = psutil.Process(release.pid).children(recursive=True)
+    release.kill()
     release.wait()
+    assert not _left_over(family)
     finished = {path: path.read_bytes() for path in state.glob("artifacts/*/*/manifest.json")}
     assert not [path for path in finished if "adapter" in path.parts], "killed too late"
     return finished
