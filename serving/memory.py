@@ -88,7 +88,7 @@ class Memory:
             NotFound: it belongs to somebody else.
         """
         with self._database.write() as session:
-            self._mine(session, conversation_id, owner)
+            self._mine(session, conversation_id, owner, to_change=True)
             last = session.scalars(
                 select(TurnRow.position)
                 .where(TurnRow.conversation_id == conversation_id)
@@ -100,8 +100,8 @@ class Memory:
                 text = message.model_dump_json(exclude_defaults=True)
                 session.add(TurnRow(conversation_id=conversation_id, position=position, message=text))
 
-    def _mine(self, session: Session, conversation_id: str, owner: Owner) -> bool:
-        row = session.get(ConversationRow, conversation_id)
+    def _mine(self, session: Session, conversation_id: str, owner: Owner, *, to_change: bool = False) -> bool:
+        row = session.get(ConversationRow, conversation_id, with_for_update=to_change or None)
         if row is None:
             return False
         if (row.customer, row.api_key) != (owner.customer or "", owner.api_key or ""):

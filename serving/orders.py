@@ -89,13 +89,15 @@ class CustomerOrders:
         Raises:
             Refused: this customer has no such order, or it is too late.
         """
-        row = self._row(order_id)
+        row = self._row(order_id, to_change=True)
         if row.status not in BEFORE_SHIPPING:
             raise Refused("too_late")
         row.address = address
 
-    def _row(self, order_id: str) -> OrderRow:
+    def _row(self, order_id: str, *, to_change: bool = False) -> OrderRow:
         mine = select(OrderRow).where(OrderRow.order_id == order_id, OrderRow.customer_id == self._customer)
+        if to_change:  # on PostgreSQL nobody ships it meanwhile; a writer of SQLite is alone anyway
+            mine = mine.with_for_update()
         row = self._session.scalars(mine).one_or_none()
         if row is None:
             raise Refused("no_such_order")

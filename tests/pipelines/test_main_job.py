@@ -3,8 +3,10 @@
 The model is a tiny Qwen3 with random weights: it proves the plumbing, and that the real thresholds refuse it.
 """
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +20,11 @@ import psutil
 import pytest
 from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_openai import ChatOpenAI
+from mlflow import MlflowClient
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from recipes.recipe import RECIPES
+from serving import child
 from serving.engine import free_port
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
@@ -39,10 +44,10 @@ def environment(state: Path) -> dict[str, str]:
     return os.environ | {"KEFU_HOME": str(state)}
 
 
-def kefu(state: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+def kefu(state: Path, *arguments: str, **variables: str) -> tuple[int, dict[str, Any]]:
     """Runs the command; returns its exit code and the JSON of its last line."""
-    command = [*KEFU, *arguments, "--json"]
-    done = subprocess.run(command, env=environment(state), stdout=subprocess.PIPE, text=True, check=False)
+    command, env = [*KEFU, *arguments, "--json"], environment(state) | variables
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=False)
     body: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return done.returncode, body
 
@@ -131,6 +136,55 @@ def test_a_second_run_reuses_every_stage(promoted: dict[str, Any], rejected: tup
     assert STAGES - {"decide"} <= set(promoted["reused"])
     assert promoted["digest"] == rejected[1]["digest"]
     assert sum(promoted["seconds"].values()) < 60
+
+
+def test_servers_of_mlflow_and_prefect_are_used_where_named(
+    state: Path, promoted: dict[str, Any], tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(state / "artifacts", home / "artifacts")
+    store = [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path}/mlflow.db",
+        "--artifacts-destination",
+        str(tmp_path / "kept"),
+    ]
+    with (
+        _running(tmp_path, "mlflow", "server", "--workers", "1", *store) as mlflow_url,
+        _running(tmp_path, "prefect", "server", "start", "--no-ui") as prefect_url,
+    ):
+        servers = {"MLFLOW_TRACKING_URI": mlflow_url, "PREFECT_API_URL": f"{prefect_url}/api"}
+        code, body = kefu(home, "release", RECIPE, "--yes", "--mechanics", **servers)
+        assert (code, body["promoted_for_mechanics"], body["digest"]) == (0, True, promoted["digest"])
+
+        client = MlflowClient(mlflow_url)
+        champion = client.get_model_version_by_alias("kefu", "champion")
+        assert (champion.version, champion.run_id) == (body["model_version"], body["run_id"])
+        experiment = client.get_run(body["run_id"]).info.experiment_id
+        nested = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{body['run_id']}'")
+        assert {run.info.run_name for run in nested} >= STAGES
+        flow_runs = httpx.post(f"{prefect_url}/api/flow_runs/filter", json={}).json()
+        assert [run["state_name"] for run in flow_runs] == ["Promoted"]
+        artifacts = httpx.post(f"{prefect_url}/api/artifacts/filter", json={}).json()
+        assert {artifact["key"] for artifact in artifacts} == {"report", "stages", "report-page"}
+    assert not list(home.rglob("*.db"))
+
+
+@contextlib.contextmanager
+def _running(folder: Path, *command: str) -> Iterator[str]:
+    """The address of a server that runs while the block does."""
+    port, name = free_port(), command[0]
+    environ = os.environ | {"PREFECT_HOME": str(folder / "prefect"), "DO_NOT_TRACK": "1"}
+    full = [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port)]
+    server = child.start(full, log=folder / f"{name}.log", env=environ)
+    path = {"mlflow": "/health", "prefect": "/api/health"}[name]
+    try:
+        for attempt in Retrying(stop=stop_after_delay(120), wait=wait_fixed(0.5), reraise=True):
+            with attempt:
+                httpx.get(f"http://127.0.0.1:{port}{path}").raise_for_status()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        child.stop(server, 10)
 
 
 @pytest.fixture(scope="module")
