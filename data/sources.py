@@ -1,15 +1,22 @@
-"""Where training examples come from, each source behind one small adapter chosen in the recipe by name.
+"""Where training examples come from: each source is one small adapter, chosen in the recipe by name and options.
 
-Not covered yet: ShareGPT, CSV and Parquet, Hub data sets, production traces.
+Every adapter yields the one schema (`data/schema.py`) or names each bad row with its file and line. Not covered yet: action
+logs (ABCD), dialog-state corpora (MultiWOZ, CrossWOZ), production traces, sets larger than memory.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from data.conversations import from_openai, from_sharegpt
 from data.errors import BadInput
-from data.schema import Dialog, Utterance, read_jsonl
+from data.schema import Dialog, Language, Strict, Text, Utterance, read_jsonl, read_lines
 from data.shop import Shop
+from data.tables import Columns, read_dataset, read_table
 
 
 @dataclass(frozen=True)
@@ -23,25 +30,124 @@ class Examples:
         return Examples(self.utterances + other.utterances, self.dialogs + other.dialogs)
 
 
-def from_shop(shop: Shop) -> Examples:
+class ShopSource(Strict):
     """The shop's own `train/` files."""
-    return Examples(shop.utterances(), shop.dialogs())
+
+    name: Literal["shop"]
+
+    def read(self, shop: Shop) -> Examples:
+        """All of them."""
+        return Examples(shop.utterances(), shop.dialogs())
 
 
-def from_jsonl(path: Path) -> Examples:
-    """One JSON lines file of dialogs (rows with `messages`) or of utterances (rows with `text`), told by its first line.
+class JsonlSource(Strict):
+    """JSON lines of this project's own dialogs (rows with `messages`) or utterances (rows with `text`)."""
+
+    name: Literal["jsonl"]
+    path: Path
+
+    def read(self, shop: Shop) -> Examples:
+        """One kind or the other, told by the first row."""
+        if "messages" in first_keys(self.path):
+            return Examples([], read_jsonl(self.path, Dialog))
+        return Examples(read_jsonl(self.path, Utterance), [])
+
+
+class OpenAISource(Strict):
+    """JSON lines in the form of OpenAI's fine-tuning files: `messages` and `tools`; `weight: 0` marks a turn not to learn."""
+
+    name: Literal["openai"]
+    path: Path
+    language: Language | None = None  # of all rows; by default each row's own, guessed
+
+    def read(self, shop: Shop) -> Examples:
+        """The dialogs."""
+        return Examples([], read_lines(self.path, lambda row, id: from_openai(row, id, self.path.stem, self.language)))
+
+
+class ShareGPTSource(Strict):
+    """JSON lines in ShareGPT's form: `conversations` of `from` and `value`, function calls and observations included."""
+
+    name: Literal["sharegpt"]
+    path: Path
+    language: Language | None = None
+
+    def read(self, shop: Shop) -> Examples:
+        """The dialogs."""
+        return Examples(
+            [], read_lines(self.path, lambda row, id: from_sharegpt(row, id, self.path.stem, self.language))
+        )
+
+
+class TableSource(Columns):
+    """A CSV, TSV or Parquet file with a column of texts and one of labels."""
+
+    name: Literal["table"]
+    path: Path
+
+    def read(self, shop: Shop) -> Examples:
+        """The utterances."""
+        return Examples(read_table(self.path, self), [])
+
+
+class DatasetSource(Columns):
+    """A data set of the Hub, or a local folder of one, through the library `datasets`."""
+
+    name: Literal["dataset"]
+    dataset: Text  # such as PolyAI/banking77, or a folder
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+
+    def read(self, shop: Shop) -> Examples:
+        """The utterances."""
+        return Examples(read_dataset(self.dataset, self.config, self.split, self.revision, self), [])
+
+
+Source = Annotated[
+    ShopSource | JsonlSource | OpenAISource | ShareGPTSource | TableSource | DatasetSource, Field(discriminator="name")
+]
+
+
+def read_sources(sources: Iterable[Source], shop: Shop) -> Examples:
+    """All examples of some sources, in their order.
 
     Raises:
-        BadInput: the file is missing, empty or malformed; bad lines are named.
+        BadInput: a source is missing, empty or malformed; bad rows are named.
+    """
+    examples = Examples([], [])
+    for source in sources:
+        examples += source.read(shop)
+    return examples
+
+
+def guessed(path: Path) -> Source:
+    """The source that fits a file, by its name and its first row.
+
+    Raises:
+        BadInput: the file is missing or has none of the known forms.
+    """
+    if path.suffix in (".csv", ".tsv", ".parquet"):
+        return TableSource(name="table", path=path)
+    keys = first_keys(path)
+    if "conversations" in keys:
+        return ShareGPTSource(name="sharegpt", path=path)
+    if "messages" in keys and "id" not in keys:
+        return OpenAISource(name="openai", path=path)
+    return JsonlSource(name="jsonl", path=path)
+
+
+def first_keys(path: Path) -> frozenset[str]:
+    """The keys of the first row of a JSON lines file.
+
+    Raises:
+        BadInput: there is no such file, or its first row is not a JSON object.
     """
     if not path.is_file():
-        raise BadInput(f"{path}: no such file (data.sources: jsonl); expected JSON lines of dialogs or utterances")
+        raise BadInput(f"{path}: no such file; expected JSON lines of dialogs or utterances")
     with path.open(encoding="utf-8", errors="replace") as file:
-        first = next((line for line in file if line.strip()), "")
+        first = next((line for line in file if line.strip()), "{}")
     try:
-        keys = json.loads(first or "{}").keys()
+        return frozenset(json.loads(first).keys())
     except (ValueError, AttributeError) as error:
         raise BadInput(f"{path}:1: not a JSON object; expected one dialog or utterance a line") from error
-    if "messages" in keys:
-        return Examples([], read_jsonl(path, Dialog))
-    return Examples(read_jsonl(path, Utterance), [])

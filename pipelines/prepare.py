@@ -13,7 +13,7 @@ from data.build import build_corpus, check_labels, find_leaks, normalized
 from data.chat import Row
 from data.schema import Taxonomy
 from data.shop import Shop
-from data.sources import Examples, from_jsonl, from_shop
+from data.sources import Examples, ShopSource, guessed, read_sources
 from pipelines.base_model import load_tokenizer
 from pipelines.encode import encode
 from recipes.recipe import DataRecipe, Recipe
@@ -36,19 +36,11 @@ def prepare(store: ArtifactStore, shop: Shop, recipe: Recipe, base: Base) -> Cor
     return build_corpus(
         store,
         shop,
-        read_sources(shop, recipe.data),
+        read_sources(recipe.data.sources, shop),
         section=recipe.data.model_dump(mode="json"),
         count_tokens=count_tokens,
         tokenizer_digest=tokenizer_digest(base),
     )
-
-
-def read_sources(shop: Shop, recipe: DataRecipe) -> Examples:
-    """All examples of a recipe's sources, in their order."""
-    examples = Examples([], [])
-    for source in recipe.sources:
-        examples += from_shop(shop) if source.path is None else from_jsonl(source.path)
-    return examples
 
 
 def tokenizer_digest(base: Base) -> str:
@@ -59,16 +51,15 @@ def tokenizer_digest(base: Base) -> str:
 
 
 def check_data(path: Path, shop: Shop) -> dict[str, Any]:
-    """Looks at a JSON lines file, or at a whole shop, and says what training would keep of it. Changes nothing.
+    """Looks at a file in a form that a source knows, or at a whole shop, and says what training would keep of it. Changes
+    nothing.
 
     Raises:
         BadInput: a file is missing or malformed, or labels contradict the taxonomy or each other.
     """
-    if path.is_dir():
-        shop = Shop.open(path)
-        examples = from_shop(shop)
-    else:
-        examples = from_jsonl(path)
+    shop = Shop.open(path) if path.is_dir() else shop
+    source = ShopSource(name="shop") if path.is_dir() else guessed(path)
+    examples = source.read(shop)
     check_labels(examples.utterances, shop.taxonomy)
     texts = {normalized(row.text): row.text for row in examples.utterances}
     leaking = {text for text, _, _ in find_leaks(list(texts.values()), [case.text for case in shop.intent_cases()])}
@@ -89,7 +80,7 @@ def check_data(path: Path, shop: Shop) -> dict[str, Any]:
 
 def corpus_summary(corpus: Corpus, shop: Shop, recipe: DataRecipe) -> dict[str, Any]:
     """The same figures for a corpus that was built."""
-    examples, facts = read_sources(shop, recipe), corpus.facts
+    examples, facts = read_sources(recipe.sources, shop), corpus.facts
     rows = len(examples.utterances) + len(examples.dialogs)
     return {
         "rows": rows,

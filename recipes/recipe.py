@@ -6,13 +6,14 @@ library; that is said where the stage uses them.
 
 import types
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, PositiveInt, ValidationError, model_validator
 
 from data.errors import BadInput
 from data.schema import Language, Strict
+from data.sources import Source
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Figure = Literal["intent_macro_f1", "retention", "tool_call_accuracy", "unparsable"]
@@ -65,19 +66,6 @@ class RandomBase(Strict):
 
 
 BaseModelSource = Annotated[HubBase | FolderBase | GgufBase | PackageBase | RandomBase, Field(discriminator="kind")]
-
-
-class Source(Strict):
-    """One source of the corpus: `shop` (the shop's own training files) or a JSON lines file of dialogs or utterances."""
-
-    name: Literal["shop", "jsonl"]
-    path: Path | None = None
-
-    @model_validator(mode="after")
-    def _path_where_needed(self) -> "Source":
-        if (self.name == "jsonl") != (self.path is not None):
-            raise ValueError("jsonl needs a path, shop takes none")
-        return self
 
 
 class DataRecipe(Strict):
@@ -205,27 +193,33 @@ class Recipe(Strict):
 
 
 def _explain(path: Path, problem: Any) -> str:
-    location = [part for part in problem["loc"] if part not in ("hub", "folder", "gguf", "package", "random")]
-    where = ".".join(str(part) for part in location)
+    names, _ = _resolved(problem["loc"])
+    where = f"{path}: {'.'.join(names)}"
     if problem["type"] != "extra_forbidden":
-        return f"{path}: {where}: {problem['msg']} (found {problem.get('input')!r})"
-    return f"{path}: {where}: unknown key; valid here: {', '.join(_valid_keys(problem['loc'][:-1]))}"
+        return f"{where}: {problem['msg']} (found {problem.get('input')!r})"
+    _, model = _resolved(problem["loc"][:-1])
+    return f"{where}: unknown key; valid here: {', '.join(model.model_fields)}"
 
 
-def _valid_keys(location: tuple[Any, ...]) -> list[str]:
-    """The keys of the model at `location` within a recipe."""
-    model: type[BaseModel] = Recipe
+def _resolved(location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
+    """A location within a recipe without pydantic's tags of unions, and the model that it leads into."""
+    names: list[str] = []
+    models: list[type[BaseModel]] = [Recipe]
     for part in location:
-        if not isinstance(part, str):
-            continue  # an index
-        if part not in model.model_fields:  # the tag of a union: choose by it
-            kinds = (HubBase, FolderBase, GgufBase, PackageBase, RandomBase)
-            model = next(m for m in kinds if get_args(m.model_fields["kind"].annotation) == (part,))
+        if tagged := [model for model in models if len(models) > 1 and _tag(model) == part]:
+            models = tagged
             continue
-        annotation = model.model_fields[part].annotation
-        candidates = [a for a in _flatten(annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
-        model = candidates[0] if candidates else model
-    return list(model.model_fields)
+        names.append(str(part))
+        field = models[0].model_fields.get(str(part))
+        leaves = _flatten(field.annotation) if field else []
+        models = [leaf for leaf in leaves if isinstance(leaf, type) and issubclass(leaf, BaseModel)] or models
+    return names, models[0]
+
+
+def _tag(model: type[BaseModel]) -> Any:
+    """The value by which a union knows this model: of the field that can have only one."""
+    values = [get_args(f.annotation) for f in model.model_fields.values() if get_origin(f.annotation) is Literal]
+    return next((only[0] for only in values if len(only) == 1), None)
 
 
 def _flatten(annotation: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from data.chat import Row
 from data.errors import BadInput
 from data.schema import IntentCase, Utterance, read_jsonl
 from data.shop import Shop
-from data.sources import Examples, from_jsonl, from_shop
+from data.sources import Examples, ShopSource
 
 SECTION: dict[str, Any] = {
     "max_tokens": 4000,
@@ -40,7 +40,7 @@ def shop() -> Shop:
 
 @pytest.fixture(scope="module")
 def examples(shop: Shop) -> Examples:
-    return from_shop(shop)
+    return ShopSource(name="shop").read(shop)
 
 
 def test_the_default_corpus_has_what_the_recipes_need(shop: Shop, examples: Examples) -> None:
@@ -118,16 +118,6 @@ def test_labels_are_checked_all_at_once(tmp_path: Path, shop: Shop) -> None:
         build(ArtifactStore(tmp_path), Examples(rows, []), shop)
     assert "meant order_status?" in str(error.value)
     assert "refund_status and return_item" in str(error.value)
-
-
-def test_jsonl_source(tmp_path: Path, shop: Shop) -> None:
-    assert from_jsonl(shop.train / "dialogs.en.jsonl").dialogs
-    assert from_jsonl(shop.train / "utterances.zh.jsonl").utterances
-    (tmp_path / "bad.jsonl").write_text("[1]")
-    with pytest.raises(BadInput, match="not a JSON object"):
-        from_jsonl(tmp_path / "bad.jsonl")
-    with pytest.raises(BadInput, match="no such file"):
-        from_jsonl(tmp_path / "no.jsonl")
 
 
 def test_a_shop_folder_must_be_whole(tmp_path: Path) -> None:

@@ -58,7 +58,16 @@ def test_all_problems_are_named_at_once_with_the_valid_keys(tmp_path: Path) -> N
     [
         ({"quantize__block": None}, "FP8_BLOCK needs a block"),
         ({"serve__history": 8000}, "must fit into context"),
-        ({"data__sources": [{"name": "jsonl"}]}, "jsonl needs a path"),
+        ({"data__sources": [{"name": "jsonl"}]}, r"data.sources.0.path: Field required"),
+        (
+            {"data__sources": [{"name": "table", "path": "x.csv", "txt": "q"}]},
+            r"sources.0.txt: unknown key.* text, label",
+        ),
+        (
+            {"data__sources": [{"name": "dataset", "dataset": 3}]},
+            r"data.sources.0.dataset: Input should be a valid string",
+        ),
+        ({"data__sources": [{"name": "sql"}]}, "'shop', 'jsonl', 'openai', 'sharegpt', 'table', 'dataset'"),
         ({"base": {"kind": "s3"}}, "base"),
     ],
 )

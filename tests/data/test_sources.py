@@ -1,0 +1,225 @@
+"""Sources: every form becomes the one schema, whole, or each bad row is named with its line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from data.chat import wire
+from data.conversations import from_openai, from_sharegpt
+from data.errors import BadInput
+from data.schema import Dialog, Function, Message, ToolCall
+from data.shop import Shop
+from data.sources import (
+    DatasetSource,
+    JsonlSource,
+    OpenAISource,
+    ShareGPTSource,
+    ShopSource,
+    TableSource,
+    guessed,
+    read_sources,
+)
+
+TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
+CALL = {"id": "a", "type": "function", "function": {"name": "look_up", "arguments": '{"order_id": "7"}'}}
+OPENAI = {
+    "messages": [
+        {"role": "developer", "content": "Be kind."},
+        {"role": "user", "content": [{"type": "text", "text": "Where is "}, {"type": "text", "text": "7?"}]},
+        {"role": "assistant", "content": "Hm.", "weight": 0},
+        {"role": "user", "content": "Well?"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "content": "packed", "tool_call_id": "a"},
+        {"role": "assistant", "content": "It is packed."},
+    ],
+    "tools": [TOOL],
+}
+SHAREGPT = {
+    "system": "Be kind.",
+    "conversations": [
+        {"from": "human", "value": "查一下7"},
+        {"from": "function_call", "value": '{"name": "look_up", "arguments": {"order_id": "7"}}'},
+        {"from": "observation", "value": "packed"},
+        {"from": "gpt", "value": "已打包。"},
+    ],
+    "tools": json.dumps([TOOL["function"]]),
+}
+LOOKED_UP = Function(name="look_up", arguments={"order_id": "7"})
+TEXT = st.text(min_size=1).filter(str.strip)
+CALLS = st.builds(
+    ToolCall,
+    id=st.uuids().map(str),
+    function=st.builds(Function, name=TEXT.map(str.strip), arguments=st.dictionaries(TEXT, st.text() | st.integers())),
+)
+
+
+@pytest.fixture(scope="module")
+def shop() -> Shop:
+    return Shop.default()
+
+
+def lines(path: Path, *rows: Any) -> Path:
+    path.write_text(
+        "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8"
+    )
+    return path
+
+
+@given(st.lists(st.tuples(TEXT, st.lists(CALLS, max_size=2), TEXT), min_size=1, max_size=4))
+def test_a_dialog_survives_openai_s_form(exchanges: list[tuple[str, list[ToolCall], str]]) -> None:
+    messages: list[Message] = []
+    for asked, calls, answer in exchanges:
+        messages.append(Message(role="user", content=asked))
+        if calls:
+            messages.append(Message(role="assistant", tool_calls=tuple(calls)))
+            messages += [Message(role="tool", content="{}", tool_call_id=call.id) for call in calls]
+        messages.append(Message(role="assistant", content=answer))
+    read = from_openai(json.loads(json.dumps({"messages": wire(messages)})), "d-1", "test", "en")
+
+    assert read == Dialog(id="d-1", messages=tuple(messages), language="en", source="test")
+
+
+def test_openai_s_form_in_all_its_ways(tmp_path: Path, shop: Shop) -> None:
+    older = {"name": "look_up", "arguments": '{"order_id": "7"}'}
+    legacy = [
+        {"role": "user", "content": "7?"},
+        {"role": "assistant", "function_call": older},
+        {"role": "function", "name": "look_up", "content": "packed"},
+        {"role": "assistant", "content": "Packed.", "reasoning_content": "It says packed."},
+    ]
+    path = lines(tmp_path / "chat.jsonl", OPENAI, {"messages": legacy, "functions": [TOOL["function"]]})
+    first, second = OpenAISource(name="openai", path=path).read(shop).dialogs
+
+    assert (first.id, second.id, first.language, first.source) == ("chat-1", "chat-2", "en", "chat")
+    assert [message.role for message in first.messages][:2] == ["system", "user"]
+    assert first.messages[1].content == "Where is 7?"
+    assert [message.trained for message in first.messages if message.role == "assistant"] == [False, True, True]
+    assert first.messages[4].tool_calls == (ToolCall(id="a", function=LOOKED_UP),)
+    assert first.tools == second.tools == (TOOL,)
+    assert second.messages[1].tool_calls[0].function == LOOKED_UP
+    assert (first.thinking, second.thinking) == (False, True)
+
+
+def test_sharegpt_s_form(tmp_path: Path, shop: Shop) -> None:
+    plain = {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}], "tools": [TOOL]}
+    path = lines(tmp_path / "share.jsonl", SHAREGPT, plain)
+    first, second = ShareGPTSource(name="sharegpt", path=path).read(shop).dialogs
+
+    assert [message.role for message in first.messages] == ["system", "user", "assistant", "tool", "assistant"]
+    assert first.messages[2].tool_calls[0].function == LOOKED_UP
+    assert (first.language, second.language) == ("zh", "en")
+    assert first.tools == second.tools == (TOOL,)
+
+
+def test_bad_dialogs_are_all_named(tmp_path: Path, shop: Shop) -> None:
+    said = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
+    broken = {"id": "a", "function": {"name": "look_up", "arguments": "{"}}
+    path = lines(
+        tmp_path / "bad.jsonl",
+        {"messages": said},
+        {"messages": said[:1]},
+        {"messages": [said[0], {"role": "assistant", "tool_calls": [broken]}]},
+        {"messages": [said[0], {"role": "assistant", "tool_calls": [{"id": "a", "function": {}}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url"}]}, said[1]]},
+        {"messages": "hi"},
+        "[1]",
+        "{",
+    )
+    with pytest.raises(BadInput) as caught:
+        OpenAISource(name="openai", path=path).read(shop)
+    found = str(caught.value).split("\n")
+    assert [line.split(":")[1] for line in found] == ["2", "3", "4", "5", "6", "7", "8"]
+    for line, problem in zip(
+        found,
+        ("at least 2", "not JSON", "without a name", "image_url", "list of turns", "a JSON object", "Expecting"),
+        strict=True,
+    ):
+        assert problem in line
+    with pytest.raises(BadInput, match=r"turn 0: from 'bot'; expected one of human"):
+        ShareGPTSource(name="sharegpt", path=lines(path, {"conversations": [{"from": "bot", "value": "x"}]})).read(shop)
+    with pytest.raises(ValueError, match="tools: not JSON"):
+        from_sharegpt(SHAREGPT | {"tools": "["}, "x", "x")
+
+
+def test_jsonl_holds_our_own_dialogs_or_utterances(tmp_path: Path, shop: Shop) -> None:
+    assert JsonlSource(name="jsonl", path=shop.train / "dialogs.en.jsonl").read(shop).dialogs
+    assert JsonlSource(name="jsonl", path=shop.train / "utterances.zh.jsonl").read(shop).utterances
+    with pytest.raises(BadInput, match="not a JSON object"):
+        JsonlSource(name="jsonl", path=lines(tmp_path / "bad.jsonl", "[1]")).read(shop)
+    with pytest.raises(BadInput, match="no such file"):
+        JsonlSource(name="jsonl", path=tmp_path / "no.jsonl").read(shop)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_tables(tmp_path: Path, shop: Shop, suffix: str) -> None:
+    table = {"query": ["Where is it, now?", "在哪", 'the "box"'], "category": ["where", "where", "other"]}
+    path = tmp_path / f"bank{suffix}"
+    if suffix == ".parquet":
+        parquet.write_table(pyarrow.table(table), path)
+    else:
+        mark = "," if suffix == ".csv" else "\t"
+        rows = [f'"Where is it, now?"{mark}where', f"在哪{mark}where", f'"the ""box"""{mark}other']
+        path.write_text("\n".join([f"query{mark}category", *rows]), encoding="utf-8-sig")
+    source = TableSource(name="table", path=path, text="query", label="category", labels={"where": "order_status"})
+    found = source.read(shop).utterances
+
+    assert [row.text for row in found] == table["query"]
+    assert [row.intent for row in found] == ["order_status", "order_status", "other"]
+    assert [row.language for row in found] == ["en", "zh", "en"]
+    assert {row.source for row in found} == {"bank"}
+
+
+def test_bad_tables(tmp_path: Path, shop: Shop) -> None:
+    def read(name: str, content: str | bytes) -> None:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        TableSource(name="table", path=path).read(shop)
+
+    for name, content, problem in (
+        ("a.csv", "text,label\nhi,x\n,x\nho,\n", r"a.csv:3: text: .*\n.*a.csv:4: intent: "),
+        ("b.csv", "query,label\nhi,x\n", r"no column text; it has query, label: set text and label"),
+        ("c.csv", "text,label\n", "c.csv is empty"),
+        ("d.csv", 'text,label\n"hi,x\n', r"d.csv:\d+: not a table"),
+        ("e.csv", b"text,label\n\xff\xfe,x\n", "not UTF-8"),
+        ("f.parquet", "text,label\n", "not a Parquet file"),
+    ):
+        with pytest.raises(BadInput, match=problem):
+            read(name, content)
+    with pytest.raises(BadInput, match="no such file"):
+        TableSource(name="table", path=tmp_path / "no.csv").read(shop)
+
+
+def test_data_sets_come_through_the_library(tmp_path: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    features = datasets.Features({"text": datasets.Value("string"), "intent": datasets.ClassLabel(names=["a", "b"])})
+    rows = datasets.Dataset.from_dict({"text": ["hi", "ho"], "intent": [1, 0]}, features=features)
+    rows.to_parquet(tmp_path / "set" / "train-00000-of-00001.parquet")
+    source = DatasetSource(name="dataset", dataset=str(tmp_path / "set"), label="intent", labels={"b": "greeting"})
+
+    assert [row.intent for row in source.read(shop).utterances] == ["greeting", "a"]
+    with pytest.raises(BadInput, match="no column label; it has text, intent"):
+        DatasetSource(name="dataset", dataset=str(tmp_path / "set")).read(shop)
+    with pytest.raises(BadInput, match=r"data set .*nowhere"):
+        DatasetSource(name="dataset", dataset=str(tmp_path / "nowhere")).read(shop)
+
+
+def test_a_file_says_what_it_is(tmp_path: Path, shop: Shop) -> None:
+    assert guessed(tmp_path / "a.parquet") == TableSource(name="table", path=tmp_path / "a.parquet")
+    for row, source in ((OPENAI, OpenAISource), (SHAREGPT, ShareGPTSource), ({"text": "hi"}, JsonlSource)):
+        assert isinstance(guessed(lines(tmp_path / "x.jsonl", row)), source)
+    assert isinstance(guessed(shop.train / "dialogs.en.jsonl"), JsonlSource)
+
+
+def test_sources_add_up(tmp_path: Path, shop: Shop) -> None:
+    path = lines(tmp_path / "chat.jsonl", OPENAI)
+    alone = ShopSource(name="shop").read(shop)
+    both = read_sources([ShopSource(name="shop"), OpenAISource(name="openai", path=path)], shop)
+    assert (len(both.utterances), len(both.dialogs)) == (len(alone.utterances), len(alone.dialogs) + 1)
