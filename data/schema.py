@@ -4,7 +4,6 @@ Not covered: reading foreign formats (`data/sources.py`) and rendering prompts (
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -13,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from data.errors import BadInput
+from data.rows import all_good, explained, model_rows
 
 Language = Literal["en", "zh"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -136,7 +136,6 @@ class Taxonomy(Strict):
 
 
 M = TypeVar("M", bound=BaseModel)
-T = TypeVar("T")
 
 
 def check_turn_order(messages: tuple[Message, ...]) -> None:
@@ -167,30 +166,7 @@ def read_jsonl(path: Path, model: type[M]) -> list[M]:
     Raises:
         BadInput: the file is missing, empty or malformed; every bad line is named (the first twenty in full).
     """
-    return _read(path, lambda line, _: model.model_validate_json(line), model.__name__)
-
-
-def read_lines(path: Path, parse: Callable[[Mapping[str, Any], str], T]) -> list[T]:
-    """Reads a JSON lines file of objects through `parse(row, id)`, where the id is made of the file's name and the line.
-
-    Raises:
-        BadInput: the file is missing, empty or malformed, or `parse` raised ValueError; every bad line is named.
-    """
-
-    def parsed(line: str, number: int) -> T:
-        row = json.loads(line)
-        if not isinstance(row, dict):
-            raise ValueError(f"expected a JSON object, found {type(row).__name__}")
-        return parse(row, f"{path.stem}-{number}")
-
-    return _read(path, parsed, "JSON objects")
-
-
-def refuse(problems: Sequence[str]) -> None:
-    """Raises `BadInput` with the first twenty problems in full and the number of the others; none, and nothing happens."""
-    if problems:
-        more = f"\n... and {len(problems) - 20} more" if len(problems) > 20 else ""
-        raise BadInput("\n".join(problems[:20]) + more)
+    return all_good(model_rows(path, model))
 
 
 def read_yaml(path: Path, model: type[M]) -> M:
@@ -215,35 +191,3 @@ def write_jsonl(path: Path, rows: list[Any]) -> None:
     """Writes models or plain objects as JSON lines."""
     dumped = (r.model_dump(mode="json", exclude_defaults=True) if isinstance(r, BaseModel) else r for r in rows)
     path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in dumped), encoding="utf-8")
-
-
-def _read(path: Path, parse: Callable[[str, int], T], expected: str) -> list[T]:
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file; expected JSON lines of {expected}")
-    rows, problems = [], []
-    for number, line in _lines(path):
-        try:
-            rows.append(parse(line, number))
-        except ValidationError as error:
-            problems.append(f"{path}:{number}: {explained(error)}")
-        except ValueError as error:
-            problems.append(f"{path}:{number}: {error}")
-    refuse(problems)
-    if not rows:
-        raise BadInput(f"{path} is empty; expected at least one line of {expected}")
-    return rows
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not UTF-8 (byte {error.start}); save the file as UTF-8") from error
-    return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
-
-
-def explained(error: ValidationError) -> str:
-    """What pydantic found, in one line: place and problem."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'value'}: {problem['msg']}" for problem in error.errors()
-    )

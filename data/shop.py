@@ -9,14 +9,14 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from data.artifact import file_digest, json_digest
 from data.chat import Prompts
 from data.errors import BadInput
-from data.schema import Dialog, FaqEntry, IntentCase, Strict, Taxonomy, ToolCase, Utterance, read_jsonl, read_yaml
+from data.schema import FaqEntry, IntentCase, Strict, Taxonomy, ToolCase, read_jsonl, read_yaml
 
 _HERE = Path(__file__).resolve().parent
 M = TypeVar("M", bound=BaseModel)
@@ -78,11 +78,9 @@ class Shop:
         except (OSError, ValidationError, KeyError, TypeError) as error:
             raise BadInput(f"{path}: expected a JSON list of tools in OpenAI's shape: {error}") from error
 
-    def utterances(self) -> list[Utterance]:
-        return self._read(self.train, "utterances", Utterance)
-
-    def dialogs(self) -> list[Dialog]:
-        return self._read(self.train, "dialogs", Dialog)
+    def training_files(self, stem: Literal["utterances", "dialogs"]) -> list[Path]:
+        """The JSON lines of the shop's own utterances or dialogs, at least one file."""
+        return self._files(self.train, stem)
 
     def intent_cases(self) -> list[IntentCase]:
         return self._read(self.cases, "intents", IntentCase)
@@ -101,10 +99,13 @@ class Shop:
         return json_digest({path.name: file_digest(path) for path in sorted(files) if path.exists()})
 
     def _read(self, folder: Path, stem: str, model: type[M]) -> list[M]:
+        return [row for path in self._files(folder, stem) for row in read_jsonl(path, model)]
+
+    def _files(self, folder: Path, stem: str) -> list[Path]:
         paths = sorted(folder.glob(f"{stem}*.jsonl"))
         if not paths:
-            raise BadInput(f"{folder}: no {stem}*.jsonl; expected JSON lines of {model.__name__}")
-        return [row for path in paths for row in read_jsonl(path, model)]
+            raise BadInput(f"{folder}: no {stem}*.jsonl; expected JSON lines (see data/schema.py)")
+        return paths
 
 
 def dump_tools(tools: list[dict[str, Any]]) -> str:

@@ -1,11 +1,11 @@
 """Where training examples come from: each source is one small adapter, chosen in the recipe by name and options.
 
-Every adapter yields the one schema (`data/schema.py`) or names each bad row with its file and line. Not covered yet: action
-logs (ABCD), dialog-state corpora (MultiWOZ, CrossWOZ), production traces, sets larger than memory.
+Every adapter yields rows of the one schema (`data/schema.py`), each with its place, and goes on after a bad one. Not covered
+yet: action logs (ABCD), dialog-state corpora (MultiWOZ, CrossWOZ), production traces, sets larger than memory.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,20 +14,26 @@ from pydantic import Field
 
 from data.conversations import from_openai, from_sharegpt
 from data.errors import BadInput
-from data.schema import Dialog, Language, Strict, Text, Utterance, read_jsonl, read_lines
+from data.rows import Found, all_good, model_rows, object_rows
+from data.schema import Dialog, Language, Strict, Text, Utterance
 from data.shop import Shop
-from data.tables import Columns, read_dataset, read_table
+from data.tables import Columns, dataset_rows, table_rows
+
+Example = Utterance | Dialog
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What a source yields: labelled utterances and whole dialogs."""
+    """What sources yielded: labelled utterances and whole dialogs."""
 
     utterances: list[Utterance]
     dialogs: list[Dialog]
 
-    def __add__(self, other: "Examples") -> "Examples":
-        return Examples(self.utterances + other.utterances, self.dialogs + other.dialogs)
+    @classmethod
+    def of(cls, rows: Iterable[Example]) -> "Examples":
+        """Sorts rows by their kind."""
+        kept = list(rows)
+        return cls([x for x in kept if isinstance(x, Utterance)], [x for x in kept if isinstance(x, Dialog)])
 
 
 class ShopSource(Strict):
@@ -35,9 +41,12 @@ class ShopSource(Strict):
 
     name: Literal["shop"]
 
-    def read(self, shop: Shop) -> Examples:
+    def rows(self, shop: Shop) -> Iterator[Found[Example]]:
         """All of them."""
-        return Examples(shop.utterances(), shop.dialogs())
+        for path in shop.training_files("utterances"):
+            yield from model_rows(path, Utterance)
+        for path in shop.training_files("dialogs"):
+            yield from model_rows(path, Dialog)
 
 
 class JsonlSource(Strict):
@@ -46,11 +55,11 @@ class JsonlSource(Strict):
     name: Literal["jsonl"]
     path: Path
 
-    def read(self, shop: Shop) -> Examples:
+    def rows(self, shop: Shop) -> Iterator[Found[Example]]:
         """One kind or the other, told by the first row."""
         if "messages" in first_keys(self.path):
-            return Examples([], read_jsonl(self.path, Dialog))
-        return Examples(read_jsonl(self.path, Utterance), [])
+            return model_rows(self.path, Dialog)
+        return model_rows(self.path, Utterance)
 
 
 class OpenAISource(Strict):
@@ -60,9 +69,9 @@ class OpenAISource(Strict):
     path: Path
     language: Language | None = None  # of all rows; by default each row's own, guessed
 
-    def read(self, shop: Shop) -> Examples:
+    def rows(self, shop: Shop) -> Iterator[Found[Example]]:
         """The dialogs."""
-        return Examples([], read_lines(self.path, lambda row, id: from_openai(row, id, self.path.stem, self.language)))
+        return object_rows(self.path, lambda row, id: from_openai(row, id, self.path.stem, self.language))
 
 
 class ShareGPTSource(Strict):
@@ -72,11 +81,9 @@ class ShareGPTSource(Strict):
     path: Path
     language: Language | None = None
 
-    def read(self, shop: Shop) -> Examples:
+    def rows(self, shop: Shop) -> Iterator[Found[Example]]:
         """The dialogs."""
-        return Examples(
-            [], read_lines(self.path, lambda row, id: from_sharegpt(row, id, self.path.stem, self.language))
-        )
+        return object_rows(self.path, lambda row, id: from_sharegpt(row, id, self.path.stem, self.language))
 
 
 class TableSource(Columns):
@@ -85,9 +92,9 @@ class TableSource(Columns):
     name: Literal["table"]
     path: Path
 
-    def read(self, shop: Shop) -> Examples:
+    def rows(self, shop: Shop) -> Iterator[Found[Example]]:
         """The utterances."""
-        return Examples(read_table(self.path, self), [])
+        return table_rows(self.path, self)
 
 
 class DatasetSource(Columns):
@@ -99,9 +106,9 @@ class DatasetSource(Columns):
     split: str = "train"
     revision: str | None = None
 
-    def read(self, shop: Shop) -> Examples:
+    def rows(self, shop: Shop) -> Iterator[Found[Example]]:
         """The utterances."""
-        return Examples(read_dataset(self.dataset, self.config, self.split, self.revision, self), [])
+        return dataset_rows(self.dataset, self.config, self.split, self.revision, self)
 
 
 Source = Annotated[
@@ -113,12 +120,9 @@ def read_sources(sources: Iterable[Source], shop: Shop) -> Examples:
     """All examples of some sources, in their order.
 
     Raises:
-        BadInput: a source is missing, empty or malformed; bad rows are named.
+        BadInput: a source is missing or empty, or has bad rows; they are named.
     """
-    examples = Examples([], [])
-    for source in sources:
-        examples += source.read(shop)
-    return examples
+    return Examples.of(row for source in sources for row in all_good(source.rows(shop)))
 
 
 def guessed(path: Path) -> Source:

@@ -4,15 +4,16 @@ Not covered: tables with answers (they would be dialogs), sets larger than memor
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from data.chat import language_of
 from data.errors import BadInput, EnvironmentLacks
-from data.schema import Language, Strict, Text, Utterance, explained, refuse
+from data.rows import Found, nothing, parsed
+from data.schema import Language, Strict, Text, Utterance
 
 
 class Columns(Strict):
@@ -24,11 +25,11 @@ class Columns(Strict):
     language: Language | None = None  # of all rows; by default each row's own, guessed
 
 
-def read_table(path: Path, columns: Columns) -> list[Utterance]:
+def table_rows(path: Path, columns: Columns) -> Iterator[Found[Utterance]]:
     """The utterances of a CSV (commas), TSV (tabs) or Parquet file.
 
     Raises:
-        BadInput: the file is missing, is no such table, lacks a column, or has bad rows (named by file and line).
+        BadInput: the file is missing, is no such table, or lacks a column.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a CSV, TSV or Parquet table")
@@ -36,11 +37,13 @@ def read_table(path: Path, columns: Columns) -> list[Utterance]:
     return _utterances(rows, columns, str(path), path.stem)
 
 
-def read_dataset(name: str, config: str | None, split: str, revision: str | None, columns: Columns) -> list[Utterance]:
+def dataset_rows(
+    name: str, config: str | None, split: str, revision: str | None, columns: Columns
+) -> Iterator[Found[Utterance]]:
     """The utterances of a data set, from the Hub or a local folder.
 
     Raises:
-        BadInput: no such data set, configuration, split or column, or bad rows.
+        BadInput: no such data set, configuration, split or column.
         EnvironmentLacks: the Hub cannot be reached and the set is not in its cache.
     """
     import datasets
@@ -61,29 +64,27 @@ def read_dataset(name: str, config: str | None, split: str, revision: str | None
 
 def _utterances(
     rows: Iterable[tuple[int, Mapping[str, Any]]], columns: Columns, where: str, source: str
-) -> list[Utterance]:
-    found, problems = [], []
+) -> Iterator[Found[Utterance]]:
+    def utterance(row: Mapping[str, Any]) -> Utterance:
+        text, label = (str("" if row[name] is None else row[name]) for name in (columns.text, columns.label))
+        language = columns.language or language_of(text)
+        return Utterance(text=text, intent=columns.labels.get(label, label), language=language, source=source)
+
+    number = 0
     for number, row in rows:
         if missing := [name for name in (columns.text, columns.label) if name not in row]:
             has = ", ".join(str(key) for key in row)
             raise BadInput(f"{where}: no column {' or '.join(missing)}; it has {has}: set text and label of the source")
-        text, label = str(row[columns.text] or ""), str(row[columns.label] if row[columns.label] is not None else "")
-        intent, language = columns.labels.get(label, label), columns.language or language_of(text)
-        try:
-            found.append(Utterance(text=text, intent=intent, language=language, source=source))
-        except ValidationError as error:
-            problems.append(f"{where}:{number}: {explained(error)}")
-    refuse(problems)
-    if not found:
-        raise BadInput(f"{where} is empty; expected rows with a text and a label")
-    return found
+        yield parsed(f"{where}:{number}", utterance, row)
+    if not number:
+        yield nothing(where)
 
 
 def _named(row: dict[str, Any], label: str, names: list[str] | None) -> dict[str, Any]:
     return row | {label: names[row[label]]} if names and isinstance(row.get(label), int) else row
 
 
-def _separated(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
+def _separated(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
@@ -95,7 +96,7 @@ def _separated(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
         raise BadInput(f"{path}:{reader.line_num}: not a table: {error}") from error
 
 
-def _parquet(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
+def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     import pyarrow
     from pyarrow import parquet
 

@@ -57,16 +57,17 @@ def release(
 
 @data_app.command("check")
 def data_check(
-    path: Annotated[Path, typer.Argument(help="A JSON lines file, or a shop's folder.")], json: Json = False
+    path: Annotated[Path, typer.Argument(help="A JSON lines, CSV, TSV or Parquet file, or a shop's folder.")],
+    json: Json = False,
 ) -> None:
-    """Say what training would keep of some data; nothing is changed. Exit code 1: it repeats frozen cases."""
+    """Say what training would keep of some data, and all that is wrong with it (exit code 1); nothing is changed."""
     with answering(json) as answer:
         from data.shop import Shop
-        from pipelines.prepare import check_data
+        from pipelines.prepare import check_data, show_findings
 
         answer.body = check_data(path, Shop.default())
-        answer.exit_code = 1 if answer.body["leaks"] else 0
-        screen().print_json(data=answer.body)
+        answer.exit_code = 1 if answer.body["findings"] else 0
+        show_findings(answer.body)
 
 
 @data_app.command("build")

@@ -4,18 +4,21 @@ Not covered: what a source yields (`data/sources.py`) and how it is sifted (`dat
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from data.artifact import ArtifactStore, Base, Corpus, folder_files, json_digest
-from data.build import build_corpus, check_labels, find_leaks, normalized
+from data.build import build_corpus
 from data.chat import Row
-from data.schema import Taxonomy
+from data.check import Finding, check
+from data.rows import SHOWN
 from data.shop import Shop
-from data.sources import Examples, ShopSource, guessed, read_sources
+from data.sources import ShopSource, guessed, read_sources
 from pipelines.base_model import load_tokenizer
 from pipelines.encode import encode
+from pipelines.screen import screen
 from recipes.recipe import DataRecipe, Recipe
 
 
@@ -51,31 +54,41 @@ def tokenizer_digest(base: Base) -> str:
 
 
 def check_data(path: Path, shop: Shop) -> dict[str, Any]:
-    """Looks at a file in a form that a source knows, or at a whole shop, and says what training would keep of it. Changes
-    nothing.
+    """Looks at a file in a form that a source knows, or at a whole shop, and says what training would keep of it and
+    everything that is wrong with it. Changes nothing.
 
     Raises:
-        BadInput: a file is missing or malformed, or labels contradict the taxonomy or each other.
+        BadInput: there is no such file, or it has none of the known forms.
     """
     shop = Shop.open(path) if path.is_dir() else shop
-    source = ShopSource(name="shop") if path.is_dir() else guessed(path)
-    examples = source.read(shop)
-    check_labels(examples.utterances, shop.taxonomy)
-    texts = {normalized(row.text): row.text for row in examples.utterances}
-    leaking = {text for text, _, _ in find_leaks(list(texts.values()), [case.text for case in shop.intent_cases()])}
-    rows = len(examples.utterances) + len(examples.dialogs)
-    dropped = {"duplicate": len(examples.utterances) - len(texts), "leak": len(leaking)}
-    languages = [row.language for row in examples.utterances] + [dialog.language for dialog in examples.dialogs]
+    checked = check((ShopSource(name="shop") if path.is_dir() else guessed(path)).rows(shop), shop)
+    rows = [*checked.utterances.values(), *checked.dialogs.values()]
+    bad = Counter(kind for place, kind in {finding.place: finding.kind for finding in checked.findings}.items())
+    dropped = {"duplicate": checked.duplicates, **bad}
     return {
-        "rows": rows,
-        "kept": rows - sum(dropped.values()),
+        "rows": checked.rows,
+        "kept": checked.rows - sum(dropped.values()),
         "dropped": {reason: count for reason, count in dropped.items() if count},
-        "languages": dict(Counter(languages)),
-        "intents": _by_intent(examples, shop.taxonomy),
-        "leaks": len(leaking),
-        "leaking": sorted(leaking)[:20],
+        "languages": dict(Counter(row.language for row in rows)),
+        "intents": {
+            name: sum(row.intent == name for row in checked.utterances.values()) for name in shop.taxonomy.names
+        },
+        "leaks": checked.counts["leak"],
+        "findings": {kind: _places(checked.findings, kind) for kind in checked.counts},
         "pii_redacted": 0,
     }
+
+
+def show_findings(body: dict[str, Any]) -> None:
+    """Prints what `check_data` found: the figures, then each kind of finding with its first places."""
+    out = screen()
+    out.print_json(data={key: value for key, value in body.items() if key != "findings"})
+    for kind, findings in body["findings"].items():
+        out.print(f"\n[bold red]{kind}[/] ({len(findings)})")
+        for finding in findings[:SHOWN]:
+            out.print(f"  {finding['place']}: {finding['what']}", markup=False, soft_wrap=True)
+        if len(findings) > SHOWN:
+            out.print(f"  ... and {len(findings) - SHOWN} more (all of them with --json)")
 
 
 def corpus_summary(corpus: Corpus, shop: Shop, recipe: DataRecipe) -> dict[str, Any]:
@@ -97,6 +110,5 @@ def corpus_summary(corpus: Corpus, shop: Shop, recipe: DataRecipe) -> dict[str, 
     }
 
 
-def _by_intent(examples: Examples, taxonomy: Taxonomy) -> dict[str, int]:
-    counts = Counter(row.intent for row in examples.utterances)
-    return {name: counts[name] for name in taxonomy.names}
+def _places(findings: Iterable[Finding], kind: str) -> list[dict[str, str]]:
+    return [{"place": finding.place, "what": finding.what} for finding in findings if finding.kind == kind]

@@ -14,7 +14,7 @@ from data.chat import Row
 from data.errors import BadInput
 from data.schema import IntentCase, Utterance, read_jsonl
 from data.shop import Shop
-from data.sources import Examples, ShopSource
+from data.sources import Examples, ShopSource, read_sources
 
 SECTION: dict[str, Any] = {
     "max_tokens": 4000,
@@ -40,7 +40,7 @@ def shop() -> Shop:
 
 @pytest.fixture(scope="module")
 def examples(shop: Shop) -> Examples:
-    return ShopSource(name="shop").read(shop)
+    return read_sources([ShopSource(name="shop")], shop)
 
 
 def test_the_default_corpus_has_what_the_recipes_need(shop: Shop, examples: Examples) -> None:

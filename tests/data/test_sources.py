@@ -17,10 +17,12 @@ from data.schema import Dialog, Function, Message, ToolCall
 from data.shop import Shop
 from data.sources import (
     DatasetSource,
+    Examples,
     JsonlSource,
     OpenAISource,
     ShareGPTSource,
     ShopSource,
+    Source,
     TableSource,
     guessed,
     read_sources,
@@ -64,6 +66,10 @@ def shop() -> Shop:
     return Shop.default()
 
 
+def read(source: Source, shop: Shop) -> Examples:
+    return read_sources([source], shop)
+
+
 def lines(path: Path, *rows: Any) -> Path:
     path.write_text(
         "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8"
@@ -94,7 +100,7 @@ def test_openai_s_form_in_all_its_ways(tmp_path: Path, shop: Shop) -> None:
         {"role": "assistant", "content": "Packed.", "reasoning_content": "It says packed."},
     ]
     path = lines(tmp_path / "chat.jsonl", OPENAI, {"messages": legacy, "functions": [TOOL["function"]]})
-    first, second = OpenAISource(name="openai", path=path).read(shop).dialogs
+    first, second = read(OpenAISource(name="openai", path=path), shop).dialogs
 
     assert (first.id, second.id, first.language, first.source) == ("chat-1", "chat-2", "en", "chat")
     assert [message.role for message in first.messages][:2] == ["system", "user"]
@@ -109,7 +115,7 @@ def test_openai_s_form_in_all_its_ways(tmp_path: Path, shop: Shop) -> None:
 def test_sharegpt_s_form(tmp_path: Path, shop: Shop) -> None:
     plain = {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}], "tools": [TOOL]}
     path = lines(tmp_path / "share.jsonl", SHAREGPT, plain)
-    first, second = ShareGPTSource(name="sharegpt", path=path).read(shop).dialogs
+    first, second = read(ShareGPTSource(name="sharegpt", path=path), shop).dialogs
 
     assert [message.role for message in first.messages] == ["system", "user", "assistant", "tool", "assistant"]
     assert first.messages[2].tool_calls[0].function == LOOKED_UP
@@ -132,7 +138,7 @@ def test_bad_dialogs_are_all_named(tmp_path: Path, shop: Shop) -> None:
         "{",
     )
     with pytest.raises(BadInput) as caught:
-        OpenAISource(name="openai", path=path).read(shop)
+        read(OpenAISource(name="openai", path=path), shop)
     found = str(caught.value).split("\n")
     assert [line.split(":")[1] for line in found] == ["2", "3", "4", "5", "6", "7", "8"]
     for line, problem in zip(
@@ -142,18 +148,20 @@ def test_bad_dialogs_are_all_named(tmp_path: Path, shop: Shop) -> None:
     ):
         assert problem in line
     with pytest.raises(BadInput, match=r"turn 0: from 'bot'; expected one of human"):
-        ShareGPTSource(name="sharegpt", path=lines(path, {"conversations": [{"from": "bot", "value": "x"}]})).read(shop)
+        read(
+            ShareGPTSource(name="sharegpt", path=lines(path, {"conversations": [{"from": "bot", "value": "x"}]})), shop
+        )
     with pytest.raises(ValueError, match="tools: not JSON"):
         from_sharegpt(SHAREGPT | {"tools": "["}, "x", "x")
 
 
 def test_jsonl_holds_our_own_dialogs_or_utterances(tmp_path: Path, shop: Shop) -> None:
-    assert JsonlSource(name="jsonl", path=shop.train / "dialogs.en.jsonl").read(shop).dialogs
-    assert JsonlSource(name="jsonl", path=shop.train / "utterances.zh.jsonl").read(shop).utterances
+    assert read(JsonlSource(name="jsonl", path=shop.train / "dialogs.en.jsonl"), shop).dialogs
+    assert read(JsonlSource(name="jsonl", path=shop.train / "utterances.zh.jsonl"), shop).utterances
     with pytest.raises(BadInput, match="not a JSON object"):
-        JsonlSource(name="jsonl", path=lines(tmp_path / "bad.jsonl", "[1]")).read(shop)
+        read(JsonlSource(name="jsonl", path=lines(tmp_path / "bad.jsonl", "[1]")), shop)
     with pytest.raises(BadInput, match="no such file"):
-        JsonlSource(name="jsonl", path=tmp_path / "no.jsonl").read(shop)
+        read(JsonlSource(name="jsonl", path=tmp_path / "no.jsonl"), shop)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
@@ -167,7 +175,7 @@ def test_tables(tmp_path: Path, shop: Shop, suffix: str) -> None:
         rows = [f'"Where is it, now?"{mark}where', f"在哪{mark}where", f'"the ""box"""{mark}other']
         path.write_text("\n".join([f"query{mark}category", *rows]), encoding="utf-8-sig")
     source = TableSource(name="table", path=path, text="query", label="category", labels={"where": "order_status"})
-    found = source.read(shop).utterances
+    found = read(source, shop).utterances
 
     assert [row.text for row in found] == table["query"]
     assert [row.intent for row in found] == ["order_status", "order_status", "other"]
@@ -176,23 +184,23 @@ def test_tables(tmp_path: Path, shop: Shop, suffix: str) -> None:
 
 
 def test_bad_tables(tmp_path: Path, shop: Shop) -> None:
-    def read(name: str, content: str | bytes) -> None:
+    def written(name: str, content: str | bytes) -> None:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        TableSource(name="table", path=path).read(shop)
+        read(TableSource(name="table", path=path), shop)
 
     for name, content, problem in (
         ("a.csv", "text,label\nhi,x\n,x\nho,\n", r"a.csv:3: text: .*\n.*a.csv:4: intent: "),
         ("b.csv", "query,label\nhi,x\n", r"no column text; it has query, label: set text and label"),
-        ("c.csv", "text,label\n", "c.csv is empty"),
+        ("c.csv", "text,label\n", "c.csv: is empty"),
         ("d.csv", 'text,label\n"hi,x\n', r"d.csv:\d+: not a table"),
         ("e.csv", b"text,label\n\xff\xfe,x\n", "not UTF-8"),
         ("f.parquet", "text,label\n", "not a Parquet file"),
     ):
         with pytest.raises(BadInput, match=problem):
-            read(name, content)
+            written(name, content)
     with pytest.raises(BadInput, match="no such file"):
-        TableSource(name="table", path=tmp_path / "no.csv").read(shop)
+        read(TableSource(name="table", path=tmp_path / "no.csv"), shop)
 
 
 def test_data_sets_come_through_the_library(tmp_path: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,11 +212,11 @@ def test_data_sets_come_through_the_library(tmp_path: Path, shop: Shop, monkeypa
     rows.to_parquet(tmp_path / "set" / "train-00000-of-00001.parquet")
     source = DatasetSource(name="dataset", dataset=str(tmp_path / "set"), label="intent", labels={"b": "greeting"})
 
-    assert [row.intent for row in source.read(shop).utterances] == ["greeting", "a"]
+    assert [row.intent for row in read(source, shop).utterances] == ["greeting", "a"]
     with pytest.raises(BadInput, match="no column label; it has text, intent"):
-        DatasetSource(name="dataset", dataset=str(tmp_path / "set")).read(shop)
+        read(DatasetSource(name="dataset", dataset=str(tmp_path / "set")), shop)
     with pytest.raises(BadInput, match=r"data set .*nowhere"):
-        DatasetSource(name="dataset", dataset=str(tmp_path / "nowhere")).read(shop)
+        read(DatasetSource(name="dataset", dataset=str(tmp_path / "nowhere")), shop)
 
 
 def test_a_file_says_what_it_is(tmp_path: Path, shop: Shop) -> None:
@@ -220,6 +228,6 @@ def test_a_file_says_what_it_is(tmp_path: Path, shop: Shop) -> None:
 
 def test_sources_add_up(tmp_path: Path, shop: Shop) -> None:
     path = lines(tmp_path / "chat.jsonl", OPENAI)
-    alone = ShopSource(name="shop").read(shop)
+    alone = read(ShopSource(name="shop"), shop)
     both = read_sources([ShopSource(name="shop"), OpenAISource(name="openai", path=path)], shop)
     assert (len(both.utterances), len(both.dialogs)) == (len(alone.utterances), len(alone.dialogs) + 1)

@@ -103,12 +103,21 @@ def test_data_check_counts_and_finds_leaks(tmp_path: Path) -> None:
     assert {"languages", "intents", "pii_redacted"} <= body.keys()
 
 
-def test_data_check_names_the_bad_line(tmp_path: Path) -> None:
+def test_data_check_names_every_bad_line(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_text('{"text": "a", "intent": "complaint", "language": "en"}\n{"text": 1}\n', encoding="utf-8")
+    good = '{"text": "This is a disgrace", "intent": "complaint", "language": "en"}\n'
+    path.write_text(good + '{"text": 1}\n' * 25, encoding="utf-8")
     result = kefu("data", "check", str(path))
-    assert result.exit_code == 2
-    assert "rows.jsonl:2:" in result.stderr
+    assert result.exit_code == 1
+    assert "malformed (25)" in result.stderr and "rows.jsonl:2: text: " in result.stderr
+    assert "... and 5 more" in result.stderr
+    body = last_line(kefu("data", "check", str(path), "--json"))
+    assert (body["rows"], body["kept"], body["dropped"]) == (26, 1, {"malformed": 25})
+
+
+def test_the_shop_s_own_data_has_nothing_to_find() -> None:
+    body = last_line(kefu("data", "check", str(ROOT / "data" / "seed" / "dialogs.zh.jsonl"), "--json"))
+    assert body["findings"] == {}
 
 
 def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
