@@ -113,11 +113,12 @@ def _tool_calls(place: str, dialog: Dialog, shop: Shop) -> Iterator[Finding]:
             continue
         try:
             jsonschema.Draft202012Validator.check_schema(offered[call.name])
-            errors = list(jsonschema.Draft202012Validator(offered[call.name]).iter_errors(call.arguments))
+            broken = [
+                e.message for e in jsonschema.Draft202012Validator(offered[call.name]).iter_errors(call.arguments)
+            ]
         except jsonschema.SchemaError as error:
-            errors = [error]
-        for error in errors:
-            yield Finding("tool call", place, f"{call.name}: {error.message}")
+            broken = [error.message]
+        yield from (Finding("tool call", place, f"{call.name}: {what}") for what in broken)
 
 
 def _same_texts(utterances: dict[str, Utterance]) -> tuple[list[Finding], int]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from data.artifact import write_json
 from data.schema import Function
+from evals.baselines import Baselines
 from evals.gate import Decision
 from evals.metrics import UNPARSABLE, Accuracy, Evaluation, Slice
 from evals.plots import confusion_png, intent_bars_svg
@@ -48,6 +49,7 @@ def write_report(
     bf16: Evaluation | None,
     decision: Decision | None,
     facts: Mapping[str, Any],
+    baselines: Baselines | None = None,
 ) -> None:
     """Writes the report files into `folder` (made if missing). `facts` are shown as they are: sizes, digests, versions.
 
@@ -70,6 +72,8 @@ def write_report(
         "decision": decision,
         "figures": _figure_lines(candidate, bf16),
         "slices": _slice_lines(candidate, bf16),
+        "baselines": _baseline_lines(candidate, baselines or {}),
+        "beaten": _beaten(candidate, baselines or {}),
         "numbers": [] if decision is None else [(k, _shown(k, v)) for k, v in decision.figures.items()],
         "failures": _intent_failures(candidate, bf16)[:WORST],
         "tool_failures": _tool_failures(candidate, bf16)[:WORST],
@@ -137,6 +141,25 @@ def _slice_lines(candidate: Evaluation, bf16: Evaluation | None) -> list[Line]:
             same = other.styles.get(style) if other else None
             lines.append(Line(f"{language}, {style}: accuracy", _accuracy(share), _accuracy(same)))
     return lines
+
+
+def _baseline_lines(candidate: Evaluation, baselines: Baselines) -> list[Line]:
+    """A baseline's macro-F1 in each language, beside the candidate's."""
+    return [
+        Line(f"{name}, {language}", _f1(candidate.languages[language]), _f1(figures))
+        for name, by_language in baselines.items()
+        for language, figures in by_language.items()
+    ]
+
+
+def _beaten(candidate: Evaluation, baselines: Baselines) -> list[str]:
+    """Where a baseline does better than the candidate."""
+    return [
+        f"{name} labels {language} better than the candidate: {figures.macro_f1:.3f} against {own.macro_f1:.3f}"
+        for name, by_language in baselines.items()
+        for language, figures in by_language.items()
+        if figures.macro_f1 > (own := candidate.languages[language]).macro_f1
+    ]
 
 
 def _intent_lines(candidate: Evaluation, bf16: Evaluation | None) -> list[Line]:

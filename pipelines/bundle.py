@@ -12,6 +12,7 @@ from typing import Any
 
 from data.artifact import (
     ArtifactStore,
+    Corpus,
     Quantized,
     Report,
     code_digest,
@@ -21,10 +22,12 @@ from data.artifact import (
     write_json,
 )
 from data.shop import Shop
+from evals.baselines import baselines
 from evals.gate import Decision
 from evals.report import write_report
 from pipelines.evaluate import evaluation_of
 from pipelines.ledger import now
+from pipelines.prepare import utterances
 from recipes.recipe import Recipe
 from serving.release import Release, ReleaseInfo
 
@@ -38,6 +41,7 @@ class Candidate:
     shop: Shop
     recipe: Recipe
     recipe_path: Path
+    corpus: Corpus
     quantized: Quantized
     fp8: Report
     bf16: Report
@@ -88,7 +92,8 @@ def _fill(folder: Path, candidate: Candidate, decision: Decision) -> dict[str, A
     evaluation = evaluation_of(candidate.fp8)
     facts = {"recipe": recipe.name, **candidate.quantized.facts}
     (folder / "report").mkdir()
-    write_report(folder / "report", evaluation, evaluation_of(candidate.bf16), decision, facts)
+    simpler = baselines(utterances(candidate.corpus), shop.intent_cases(), shop.taxonomy.names)
+    write_report(folder / "report", evaluation, evaluation_of(candidate.bf16), decision, facts, simpler)
     write_json(folder / "decision.json", decision.model_dump(mode="json"))
     info = ReleaseInfo(
         name=recipe.name,
@@ -100,7 +105,8 @@ def _fill(folder: Path, candidate: Candidate, decision: Decision) -> dict[str, A
     )
     write_json(folder / "release.json", info.model_dump(mode="json"))
     sizes = {key: candidate.quantized.facts.get(key) for key in ("bytes_before", "bytes_after")}
-    return {"passed": decision.passed, **sizes}
+    beside = {name: {x: figures.macro_f1 for x, figures in spoken.items()} for name, spoken in simpler.items()}
+    return {"passed": decision.passed, **sizes, "baselines": beside}
 
 
 def _link(source: str, target: str) -> None:

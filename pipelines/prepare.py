@@ -14,8 +14,9 @@ from data.build import build_corpus
 from data.chat import Row
 from data.check import Finding, check
 from data.rows import SHOWN
+from data.schema import IntentCase, read_jsonl
 from data.shop import Shop
-from data.sources import ShopSource, guessed, read_sources
+from data.sources import Example, ShopSource, guessed, read_sources
 from pipelines.base_model import load_tokenizer
 from pipelines.encode import encode
 from pipelines.screen import screen
@@ -46,6 +47,13 @@ def prepare(store: ArtifactStore, shop: Shop, recipe: Recipe, base: Base) -> Cor
     )
 
 
+def utterances(corpus: Corpus) -> list[IntentCase]:
+    """The labelled utterances that a corpus trains on, each once."""
+    rows = read_jsonl(corpus.folder / "train.jsonl", Row)
+    labelled = {row.messages[-1].content: row for row in rows if row.intent is not None}
+    return [IntentCase(text=text, intent=row.intent or "", language=row.language) for text, row in labelled.items()]
+
+
 def tokenizer_digest(base: Base) -> str:
     """The digest of what decides how a text is cut: everything in the base but its weights."""
     return json_digest(
@@ -62,13 +70,13 @@ def check_data(path: Path, shop: Shop) -> dict[str, Any]:
     """
     shop = Shop.open(path) if path.is_dir() else shop
     checked = check((ShopSource(name="shop") if path.is_dir() else guessed(path)).rows(shop), shop)
-    rows = [*checked.utterances.values(), *checked.dialogs.values()]
-    bad = Counter(kind for place, kind in {finding.place: finding.kind for finding in checked.findings}.items())
-    dropped = {"duplicate": checked.duplicates, **bad}
+    rows: list[Example] = [*checked.utterances.values(), *checked.dialogs.values()]
+    bad = {finding.place: str(finding.kind) for finding in checked.findings}
+    dropped = Counter(bad.values()) + Counter(duplicate=checked.duplicates)
     return {
         "rows": checked.rows,
         "kept": checked.rows - sum(dropped.values()),
-        "dropped": {reason: count for reason, count in dropped.items() if count},
+        "dropped": dict(dropped),
         "languages": dict(Counter(row.language for row in rows)),
         "intents": {
             name: sum(row.intent == name for row in checked.utterances.values()) for name in shop.taxonomy.names

@@ -49,8 +49,8 @@ def release(recipe_path: Path, data: Path | None = None, mechanics: bool = False
         quantized = _quantize(job, merged)
         bf16 = _evaluate(job, "evaluate-bf16", merged, corpus)
         fp8 = _evaluate(job, "evaluate-fp8", quantized, corpus)
-        candidate = Candidate(job.shop, job.recipe, job.recipe_path, quantized, fp8, bf16)
-        decision, released = _decide(job, candidate, corpus)
+        candidate = Candidate(job.shop, job.recipe, job.recipe_path, corpus, quantized, fp8, bf16)
+        decision, released = _decide(job, candidate)
         version = _publish(job, released, decision)
         moved = _promote(job, version, mechanics) if decision.passed or mechanics else None
         summary = verdict.summary(job, decision, released, version, moved)
@@ -95,9 +95,9 @@ def _evaluate(job: Job, name: str, model: Artifact, corpus: Corpus) -> Report:
 
 
 @stage(name="decide")
-def _decide(job: Job, candidate: Candidate, corpus: Corpus) -> tuple[Decision, Release]:
+def _decide(job: Job, candidate: Candidate) -> tuple[Decision, Release]:
     with job.stage("decide") as record:
-        return verdict.decide_on(job, record, candidate, corpus)
+        return verdict.decide_on(job, record, candidate)
 
 
 @patient(name="publish")

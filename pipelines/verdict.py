@@ -20,14 +20,14 @@ from serving.release import Release
 ASKED = ("intents", "labels")  # a champion's figures on other cases than these say nothing about the candidate
 
 
-def decide_on(job: Job, stage: Stage, candidate: Candidate, corpus: Corpus) -> tuple[Decision, Release]:
+def decide_on(job: Job, stage: Stage, candidate: Candidate) -> tuple[Decision, Release]:
     """The gate's decision on a candidate, and the release that carries both."""
     champion = job.rollout.champion()
     if champion is not None and candidate.is_in(champion.release):
         decision = decision_of(champion.release)
     else:
         fp8, bf16 = evaluation_of(candidate.fp8), evaluation_of(candidate.bf16)
-        reference = _comparable(job, champion.release, fp8, corpus) if champion is not None else None
+        reference = _comparable(job, champion.release, fp8, candidate.corpus) if champion is not None else None
         decision = decide(fp8, bf16, reference, job.recipe.gate)
     released = stage.keep(bundle(job.store, candidate, decision))
     for run in (stage.run, job.run):

@@ -7,7 +7,7 @@ import pytest
 from data.schema import IntentCase
 from data.shop import Shop
 from evals.gate import Decision, decide
-from evals.metrics import Evaluation
+from evals.metrics import Evaluation, Slice, intent_figures
 from evals.predict import Prediction
 from evals.report import write_report
 from recipes.recipe import GateRecipe
@@ -34,8 +34,23 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bf16 = evaluation(
         [perfect[0].model_copy(update={"predicted": None}), *perfect[1:]], tool_predictions(9), digest="bf16"
     )
-    write_report(folder, candidate, bf16, decide(candidate, bf16, None, THRESHOLDS), FACTS)
+    simpler = {"coin": {"en": figures(english[:2]), "zh": figures(intent_predictions(8, range(8), language="zh"))}}
+    write_report(folder, candidate, bf16, decide(candidate, bf16, None, THRESHOLDS), FACTS, simpler)
     return folder
+
+
+def figures(predictions: list[Prediction]) -> Slice:
+    return intent_figures(predictions, Shop.default().taxonomy.names)
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_simpler_classifiers_stand_beside_it_and_may_win(tmp_path: Path, report: Path, name: str) -> None:
+    page = (report / name).read_text(encoding="utf-8")
+    assert "simpler classifiers" in page and "coin, zh" in page
+    assert "coin labels zh better" not in page
+    better = {"coin": {"en": figures(intent_predictions(8))}}
+    write_report(tmp_path, evaluation(intent_predictions(8, [1])), None, None, {}, better)
+    assert "coin labels en better than the candidate: 1.000 against" in (tmp_path / name).read_text(encoding="utf-8")
 
 
 def test_the_files(report: Path) -> None:
