@@ -9,6 +9,7 @@ import functools
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,8 +43,8 @@ def configure_prefect() -> None:
 def prefect_running() -> Iterator[None]:
     """A block in which flows run: on the server that is configured (`PREFECT_API_URL`), or on one of this process's own.
 
-    SIGTERM interrupts the block as Ctrl-C does. The server lives until the interpreter ends: Prefect sends its last words
-    then, and repeats them for minutes to a server that is gone, as its own temporary one is after a Ctrl-C.
+    The server lives until the interpreter ends: Prefect sends its last words then, and repeats them for minutes to a server
+    that is gone, as its own temporary one is after a Ctrl-C.
 
     Raises:
         EnvironmentLacks: the server does not start (its last lines are shown).
@@ -52,11 +53,28 @@ def prefect_running() -> Iterator[None]:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     url = PREFECT_API_URL.value() or _own_server()
+    with interruptible(), temporary_settings({PREFECT_API_URL: url}):
+        yield
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """A block that SIGTERM interrupts as Ctrl-C does, for certain: in a weak reference's callback or a finalizer, SQLAlchemy's
+    say, Python ignores whatever is raised, and the interrupt would be lost; it comes again then."""
+    hook = sys.unraisablehook
+
+    def again(ignored: "sys.UnraisableHookArgs") -> None:
+        if isinstance(ignored.exc_value, Exception):
+            hook(ignored)
+        else:  # KeyboardInterrupt, or what Prefect makes of SIGTERM; later, as this here would ignore it, too
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.unraisablehook = again
     try:
-        with temporary_settings({PREFECT_API_URL: url}):
-            yield
+        yield
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, before)
 
 
