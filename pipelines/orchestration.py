@@ -67,7 +67,7 @@ def interruptible() -> Iterator[None]:
         if isinstance(ignored.exc_value, Exception):
             hook(ignored)
         else:  # KeyboardInterrupt, or what Prefect makes of SIGTERM; later, as this here would ignore it, too
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.unraisablehook = again

@@ -60,7 +60,12 @@ def test_a_stopped_release_says_so_and_leaves_no_process(
 ) -> None:
     command = [*KEFU, "release", RECIPE, "--yes"]
     release = subprocess.Popen(
-        command, env=environment(state), stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=environment(state),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_at_a_terminal,
     )
     assert release.stderr is not None
     assert any("prepare" in line for line in release.stderr), "the release ended before it began"
@@ -70,6 +75,10 @@ def test_a_stopped_release_says_so_and_leaves_no_process(
     _, said = release.communicate(timeout=60)
     assert (release.returncode, _left_over(family)) == (130, [])
     assert "run the same command again" in said
+
+
+def _at_a_terminal() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background has it ignored, and hands that on
 
 
 @pytest.fixture(scope="module")
