@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from data.artifact import ArtifactStore, Corpus, code_digest, write_json
 from data.chat import Row, dialog_rows, intent_row
 from data.errors import BadInput
-from data.schema import Dialog, IntentCase, Taxonomy, Utterance, write_jsonl
+from data.schema import Dialog, IntentCase, Message, Taxonomy, Utterance, write_jsonl
 from data.shop import Shop
 from data.sources import Examples
 
@@ -65,10 +65,7 @@ def check_labels(utterances: Sequence[Utterance], taxonomy: Taxonomy) -> None:
     """Refuses labels outside the taxonomy (with the nearest valid one) and texts that carry two labels."""
     problems = []
     for label, count in Counter(row.intent for row in utterances if row.intent not in taxonomy.intents).items():
-        near = difflib.get_close_matches(label, taxonomy.names, n=1)
-        problems.append(
-            f"{count} rows labelled {label!r}, which intents.yaml lacks{f'; meant {near[0]}?' if near else ''}"
-        )
+        problems.append(f"{count} rows labelled {label!r}, which intents.yaml lacks{meant(label, taxonomy)}")
     labels: dict[str, set[str]] = defaultdict(set)
     for row in utterances:
         labels[normalized(row.text)].add(row.intent)
@@ -76,6 +73,12 @@ def check_labels(utterances: Sequence[Utterance], taxonomy: Taxonomy) -> None:
     problems += [f"{texts[k]!r} is labelled {' and '.join(sorted(v))}" for k, v in labels.items() if len(v) > 1]
     if problems:
         raise BadInput("the training labels contradict the taxonomy or each other:\n" + "\n".join(problems))
+
+
+def meant(label: str, taxonomy: Taxonomy) -> str:
+    """The end of a message about a label that the taxonomy lacks: the nearest valid one, if any is near."""
+    near = difflib.get_close_matches(label, taxonomy.names, n=1)
+    return f"; meant {near[0]}?" if near else ""
 
 
 def find_leaks(texts: Sequence[str], cases: Sequence[str]) -> list[tuple[str, str, float]]:
@@ -144,14 +147,15 @@ def _refuse_leaks(shop: Shop, examples: Examples) -> None:
     texts += [turn.content for dialog in examples.dialogs for turn in dialog.messages if turn.role == "user"]
     # a tool case's earlier turns are often single words; what it tests is its whole conversation
     leaks = find_leaks(texts, [case.text for case in shop.intent_cases()])
-    whole = [_user_text(dialog.messages) for dialog in examples.dialogs]
-    leaks += find_leaks(whole, [_user_text(case.messages) for case in shop.tool_cases()])
+    whole = [user_text(dialog.messages) for dialog in examples.dialogs]
+    leaks += find_leaks(whole, [user_text(case.messages) for case in shop.tool_cases()])
     if leaks:
         shown = "\n".join(f"  {text!r} ~ frozen case {case!r} ({similarity:.2f})" for text, case, similarity in leaks)
         raise BadInput(f"{len(leaks)} training rows repeat a frozen evaluation case; remove or rewrite them:\n{shown}")
 
 
-def _user_text(messages: Iterable[Any]) -> str:
+def user_text(messages: Iterable[Message]) -> str:
+    """Everything that the customer says in a conversation."""
     return "\n".join(message.content for message in messages if message.role == "user")
 
 

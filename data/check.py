@@ -3,7 +3,6 @@
 Not covered: lengths in tokens of a base (training leaves rows out that are too long and counts them), answers that were cut.
 """
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import jsonschema
 
-from data.build import find_leaks, normalized
+from data.build import find_leaks, meant, normalized, user_text
 from data.rows import Found
 from data.schema import Dialog, Language, Utterance
 from data.shop import Shop
@@ -70,11 +69,10 @@ def check(found: Iterable[Found[Example]], shop: Shop) -> Checked:
 
 
 def _labels(place: str, row: Example, shop: Shop) -> Iterator[Finding]:
-    names = shop.taxonomy.names
-    if row.intent is not None and row.intent not in names:
-        near = difflib.get_close_matches(row.intent, names, n=1)
-        meant = f"; meant {near[0]}?" if near else ""
-        yield Finding("unknown label", place, f"{row.intent!r} is not in intents.yaml{meant}")
+    if row.intent is not None and row.intent not in shop.taxonomy.names:
+        yield Finding(
+            "unknown label", place, f"{row.intent!r} is not in intents.yaml{meant(row.intent, shop.taxonomy)}"
+        )
 
 
 def _text(place: str, row: Example, _shop: Shop) -> Iterator[Finding]:
@@ -147,6 +145,9 @@ def _leaks(utterances: dict[str, Utterance], dialogs: dict[str, Dialog], shop: S
                 places.setdefault(message.content, place)
     for text, case, similarity in find_leaks(list(places), [case.text for case in shop.intent_cases()]):
         yield Finding("leak", places[text], f"{text!r} repeats the frozen case {case!r} ({similarity:.2f})")
+    whole = {user_text(dialog.messages): place for place, dialog in dialogs.items()}
+    for text, case, similarity in find_leaks(list(whole), [user_text(case.messages) for case in shop.tool_cases()]):
+        yield Finding("leak", whole[text], f"{text!r} repeats the frozen tool case {case!r} ({similarity:.2f})")
 
 
 def _short(text: str, length: int = 60) -> str:

@@ -20,7 +20,8 @@ def baselines(train: Sequence[IntentCase], cases: Sequence[IntentCase], labels: 
     """The figures of each baseline on `cases`, by language; none where there is nothing to train on.
 
     TF-IDF takes words and pairs of words, and up to four characters of a word (a Chinese sentence counts as one), with
-    sublinear frequencies; the regression is multinomial with C = 10. Neither was tuned on the cases.
+    sublinear frequencies; the regression is multinomial with C = 10: of five settings the best on the default English cases,
+    a bar that is rather too high than too low.
     """
     if len({row.intent for row in train}) < 2:
         return {}

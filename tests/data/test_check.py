@@ -94,6 +94,14 @@ def test_rows_are_looked_at_together(shop: Shop) -> None:
     assert checked.duplicates == 1
 
 
+def test_a_whole_dialog_that_repeats_a_tool_case_is_a_leak(shop: Shop) -> None:
+    case = next(case for case in shop.tool_cases() if len(case.messages) > 2)
+    messages = (*case.messages, Message(role="assistant", content="One moment."))
+    repeated = Dialog(id="d", messages=messages, language=case.language, source="x")
+    (finding,) = [finding for finding in found(shop, repeated) if "tool case" in finding.what]
+    assert (finding.kind, finding.place) == ("leak", "f:1")
+
+
 def test_malformed_rows_do_not_stop_it(shop: Shop, tmp_path: Path) -> None:
     checked = check([Found("f:1", None, "broken"), Found("f:2", utterance("Any news?"))], shop)
     assert checked.findings == [Finding("malformed", "f:1", "broken")]
