@@ -91,7 +91,8 @@ def in_passes(batch: Sequence[Sequence[int]], prompts: Sequence[int], end: int, 
         first_turn = prompt_ids[: prompt_ids.index(end) + 1] if end in prompt_ids else ()
         by_beginning[tuple(first_turn)].append(row)
     passes: list[list[Group]] = [[]]
-    for beginning, rows in by_beginning.items():
+    # the longest beginning first: where a pass is full, the group that goes on begins anew in the next, at its cost
+    for beginning, rows in sorted(by_beginning.items(), key=lambda group: len(group[0]), reverse=True):
         shared = len(beginning)
         rows.sort(key=lambda row: len(batch[row]))  # neighbours of like length need little padding in attention
         for row in rows:

@@ -52,6 +52,14 @@ def test_a_beginning_in_common_lies_in_a_pass_once() -> None:
     assert scored == [2, 5, 9]
 
 
+def test_the_longest_beginning_is_not_divided_where_a_shorter_one_can_be() -> None:
+    short, long = [0, END, 1, 1, 1], [1, 1, 1, END, 1, 1]
+    passes = in_passes([short, long, long], [4, 5, 5], END, 12)  # in this order the second long row would not fit
+
+    beginnings = [[(group.shared, group.rows) for group in groups if group.rows] for groups in passes]
+    assert beginnings == [[(4, (1, 2))], [(2, (0,))]]
+
+
 @pytest.mark.parametrize(
     "groups",
     [
