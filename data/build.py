@@ -1,202 +1,175 @@
-"""From sources to a corpus: checked labels, no duplicates, no leak of a frozen case, a held-out split, a token budget.
+"""From sources to a corpus: cleaned, checked, nothing twice, no leak of a frozen case, a held-out split, a token budget.
 
-The split is by content hash, so a row never changes sides as data grows. The budget is a stratified slice: languages and
-tasks by their shares, intents in turn. Not covered yet: PII, near-duplicates among the training rows themselves, streaming.
+The split is by content hash, so a row never changes sides as data grows; rows of one group share a side. The budget is a
+stratified slice: languages and tasks by their shares, intents in turn. Rows wait in a scratch database, so that there may be
+more of them than memory holds; only what the budget takes is ever held.
 """
 
-import difflib
 import hashlib
-import unicodedata
+import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, zip_longest
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from data.artifact import ArtifactStore, Corpus, code_digest, write_json
+from data.artifact import SCRATCH, ArtifactStore, Corpus, code_digest, file_digest, json_digest, write_json
 from data.chat import Row, dialog_rows, intent_row
-from data.errors import BadInput
-from data.schema import Dialog, IntentCase, Message, Taxonomy, Utterance, write_jsonl
+from data.intake import Intake, content_hash, refusal
+from data.rows import Found
+from data.schema import Dialog, IntentCase, Utterance, write_jsonl
 from data.shop import Shop
-from data.sources import Examples
+from data.sources import Example, Source
+from data.staging import Dropped, Staging
 
-LEAK_SIMILARITY = (
-    0.6  # Jaccard of character trigrams: one typo or another number stays above it, a paraphrase far below
-)
-T = TypeVar("T")
+AT_ONCE = 2_000  # rows
+BIN = 50  # tokens, of the histograms of lengths
+CODE = ("data.build", "data.chat", "data.cleaning", "data.firewall", "data.intake", "data.schema", "data.staging")
+LANGUAGES = ("en", "zh")
 
 
 def build_corpus(
     store: ArtifactStore,
     shop: Shop,
-    examples: Examples,
+    sources: Iterable[Source],
     *,
-    section: dict[str, Any],
+    section: Mapping[str, Any],
     count_tokens: Callable[[Row], int],
     tokenizer_digest: str,
+    track: Callable[[Iterable[Found[Example]]], Iterable[Found[Example]]] = iter,
 ) -> Corpus:
-    """The corpus of these examples: `train.jsonl` (`Row`), `held_out.jsonl` (`IntentCase`) and `statistics.json`.
+    """The corpus of some sources: `train.jsonl` (`Row`), `held_out.jsonl` (`IntentCase`), `dropped.jsonl` (what was left out,
+    where it was and why) and `statistics.json`.
 
     `section` is the recipe's data section as JSON; `count_tokens` gives a row's length, prompt and completion, in tokens of
-    the base.
+    the base; `track` may watch the rows as they are read.
 
     Raises:
-        BadInput: a label outside the taxonomy, one text with two labels, or a frozen case among the training rows.
+        BadInput: a frozen case is among the rows; or some are malformed, have a label that the taxonomy lacks, or two
+            labels, and the section does not say to drop them.
     """
-    examples_digest = hashlib.sha256(
-        "\n".join(row.model_dump_json() for row in chain(examples.utterances, examples.dialogs)).encode()
-    ).hexdigest()
+    sources = tuple(sources)
+
+    def make(folder: Path) -> dict[str, Any]:
+        found = chain.from_iterable(source.rows(shop) for source in sources)
+        scratch = folder / SCRATCH / "rows.sqlite"
+        scratch.parent.mkdir(exist_ok=True)
+        scratch.unlink(missing_ok=True)
+        with Staging(scratch) as staging:
+            read = _read(staging, track(found), shop, section)
+            statistics = read | _write(folder, staging, shop, section, count_tokens)
+        write_json(folder / "statistics.json", statistics)
+        return statistics
+
     return store.build(
         Corpus,
-        lambda folder: _fill(folder, shop, examples, section, count_tokens),
-        inputs={"shop": shop.digest(), "examples": examples_digest, "tokenizer": tokenizer_digest},
-        section=section,
-        code=code_digest("data.build", "data.chat", "data.schema"),
+        make,
+        inputs={"shop": shop.digest(), "sources": sources_digest(sources, shop), "tokenizer": tokenizer_digest},
+        section=dict(section),
+        code=code_digest(*CODE),
     )
 
 
-def normalized(text: str) -> str:
-    """The text as duplicates are compared: NFKC, lower case, letters and digits only."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(character for character in folded if character.isalnum())
+def sources_digest(sources: Iterable[Source], shop: Shop) -> str:
+    """The digest of what sources hold: of their file where they have one (the shop has its own digest), else of their
+    rows, which takes a pass over them."""
+    digests = []
+    for source in sources:
+        path = getattr(source, "path", None)
+        if source.name == "shop":
+            continue
+        if path is not None and path.is_file():
+            digests.append(file_digest(path))
+            continue
+        rows = hashlib.sha256()
+        for found in source.rows(shop):
+            rows.update(repr(found).encode("utf-8", "surrogatepass"))
+        digests.append(rows.hexdigest())
+    return json_digest(digests)
 
 
-def check_labels(utterances: Sequence[Utterance], taxonomy: Taxonomy) -> None:
-    """Refuses labels outside the taxonomy (with the nearest valid one) and texts that carry two labels."""
-    problems = []
-    for label, count in Counter(row.intent for row in utterances if row.intent not in taxonomy.intents).items():
-        problems.append(f"{count} rows labelled {label!r}, which intents.yaml lacks{meant(label, taxonomy)}")
-    labels: dict[str, set[str]] = defaultdict(set)
-    for row in utterances:
-        labels[normalized(row.text)].add(row.intent)
-    texts = {normalized(row.text): row.text for row in utterances}
-    problems += [f"{texts[k]!r} is labelled {' and '.join(sorted(v))}" for k, v in labels.items() if len(v) > 1]
-    if problems:
-        raise BadInput("the training labels contradict the taxonomy or each other:\n" + "\n".join(problems))
+def _read(staging: Staging, found: Iterable[Found[Example]], shop: Shop, section: Mapping[str, Any]) -> dict[str, Any]:
+    """Takes in what is good, then looks at all of it together. Returns how many rows there were and what was left out."""
+    intake, rows, duplicates = Intake(shop, section["validation"]), 0, 0
+    waiting = iter(found)
+    while batch := list(islice(waiting, AT_ONCE)):
+        good = intake.take(batch)
+        rows += len(batch)
+        duplicates += len(good) - staging.add(good)
+    intake.refuse_leaks()
+    contradictions = [
+        Dropped("contradiction", labels[0][1], text, "is " + ", and ".join(f"{label} at {at}" for label, at in labels))
+        for text, labels in staging.contradictions()
+    ]
+    if section["bad_rows"] == "refuse" and (problems := [*intake.bad, *contradictions]):
+        raise refusal(problems)
+    staging.drop(intake.bad)
+    staging.drop_contradictions()
+    staging.drop_near_duplicates(section["near_duplicates"])
+    if section["per_intent"]:
+        staging.keep_at_most(section["per_intent"])
+    dropped = staging.dropped_counts()
+    return {"read": rows, "dropped": dropped | ({"duplicate": duplicates} if duplicates else {})}
 
 
-def meant(label: str, taxonomy: Taxonomy) -> str:
-    """The end of a message about a label that the taxonomy lacks: the nearest valid one, if any is near."""
-    near = difflib.get_close_matches(label, taxonomy.names, n=1)
-    return f"; meant {near[0]}?" if near else ""
-
-
-def find_leaks(texts: Sequence[str], cases: Sequence[str]) -> list[tuple[str, str, float]]:
-    """Each (training text, frozen case, similarity) that are the same or nearly so: Jaccard similarity of the character
-    trigrams of the normalized texts, at least `LEAK_SIMILARITY`."""
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    if not texts or not cases:
-        return []
-    vectorizer = CountVectorizer(analyzer=_trigrams, binary=True, dtype="int32")
-    frozen = vectorizer.fit_transform(cases)
-    rows = vectorizer.transform(texts)
-    sizes = [len(set(_trigrams(text))) for text in texts]
-    frozen_sizes = frozen.sum(axis=1).A1 if hasattr(frozen.sum(axis=1), "A1") else frozen.sum(axis=1)
-    shared = (rows @ frozen.T).tocoo()
-    leaks = []
-    for row, case, common in zip(shared.row, shared.col, shared.data, strict=True):
-        similarity = float(common) / (sizes[row] + float(frozen_sizes[case]) - float(common))
-        if similarity >= LEAK_SIMILARITY:
-            leaks.append((texts[row], cases[case], similarity))
-    return leaks
-
-
-def is_held_out(text: str, share: float) -> bool:
-    """Whether a text belongs to the held-out side: decided by its content alone."""
-    return _hash(normalized(text)) % 10_000 < share * 10_000
-
-
-def _fill(
-    folder: Path, shop: Shop, examples: Examples, section: dict[str, Any], count_tokens: Callable[[Row], int]
+def _write(
+    folder: Path, staging: Staging, shop: Shop, section: Mapping[str, Any], count_tokens: Callable[[Row], int]
 ) -> dict[str, Any]:
-    check_labels(examples.utterances, shop.taxonomy)
-    _refuse_leaks(shop, examples)
-    utterances = list({normalized(row.text): row for row in examples.utterances}.values())
-    held_out = [row for row in utterances if is_held_out(row.text, section["validation"])]
-    kept = [row for row in utterances if not is_held_out(row.text, section["validation"])]
+    """Writes both sides and what was left out, and counts what the training side holds."""
     train: list[Row] = []
-    tokens: Counter[str] = Counter()
-    for task, language, rows in chain(_intent_groups(kept, shop), _dialog_groups(examples.dialogs, shop)):
+    tokens: dict[str, int] = {}
+    lengths: dict[str, Counter[int]] = defaultdict(Counter)
+    for task, language, groups in _groups(staging, shop):
         share = section["shares"].get(task, 0) * section["languages"].get(language, 0)
         times = section["repeat"].get(task, 1)
-        taken, used = _take(rows, section["max_tokens"] * share / times, count_tokens)
-        train += taken * times
-        tokens[f"{task}.{language}"] = used * times
-    cases = [
-        IntentCase(id=f"held-out-{index:04d}", text=row.text, intent=row.intent, language=row.language)
-        for index, row in enumerate(sorted(held_out, key=lambda row: _hash(row.text)))
-    ]
+        taken = _take(groups, section["max_tokens"] * share / times, count_tokens)
+        tokens[f"{task}.{language}"] = sum(length for _, length in taken) * times
+        lengths[task].update(length // BIN * BIN for _, length in taken)
+        train += [row for row, _ in taken] * times
+    held_out = [case for language in LANGUAGES for case in _cases(staging.utterances(language, held_out=True))]
     write_jsonl(folder / "train.jsonl", train)
-    write_jsonl(folder / "held_out.jsonl", cases)
-    statistics = {
+    write_jsonl(folder / "held_out.jsonl", held_out)
+    write_jsonl(folder / "dropped.jsonl", (dropped._asdict() for dropped in staging.dropped()))
+    return {
         "rows": len(train),
-        "held_out": len(cases),
-        "duplicates_dropped": len(examples.utterances) - len(utterances),
-        "tokens": dict(tokens),
+        "held_out": len(held_out),
+        "tokens": tokens,
         "tasks": dict(Counter(row.task for row in train)),
         "languages": dict(Counter(row.language for row in train)),
         "intents": dict(Counter(row.intent for row in train if row.intent)),
+        "lengths": {task: dict(sorted(bins.items())) for task, bins in lengths.items()},
     }
-    write_json(folder / "statistics.json", statistics)
-    return statistics
 
 
-def _refuse_leaks(shop: Shop, examples: Examples) -> None:
-    texts = [row.text for row in examples.utterances]
-    texts += [turn.content for dialog in examples.dialogs for turn in dialog.messages if turn.role == "user"]
-    # a tool case's earlier turns are often single words; what it tests is its whole conversation
-    leaks = find_leaks(texts, [case.text for case in shop.intent_cases()])
-    whole = [user_text(dialog.messages) for dialog in examples.dialogs]
-    leaks += find_leaks(whole, [user_text(case.messages) for case in shop.tool_cases()])
-    if leaks:
-        shown = "\n".join(f"  {text!r} ~ frozen case {case!r} ({similarity:.2f})" for text, case, similarity in leaks)
-        raise BadInput(f"{len(leaks)} training rows repeat a frozen evaluation case; remove or rewrite them:\n{shown}")
+def _groups(staging: Staging, shop: Shop) -> Iterator[tuple[str, str, Iterator[list[Row]]]]:
+    """For each task and language the rows that belong together: one of an utterance, all of a dialog."""
+    for language in LANGUAGES:
+        bodies = map(Utterance.model_validate_json, staging.utterances(language, held_out=False))
+        yield "intent", language, ([intent_row(one, shop.prompts, one.source)] for one in bodies)
+    for language in LANGUAGES:
+        dialogs = map(Dialog.model_validate_json, staging.dialogs(language))
+        yield "dialog", language, (list(dialog_rows(one, shop.prompts, shop.tools)) for one in dialogs)
 
 
-def user_text(messages: Iterable[Message]) -> str:
-    """Everything that the customer says in a conversation."""
-    return "\n".join(message.content for message in messages if message.role == "user")
-
-
-def _intent_groups(utterances: list[Utterance], shop: Shop) -> Iterator[tuple[str, str, list[list[Row]]]]:
-    """For each language the intent rows, the intents in turn."""
-    for language in ("en", "zh"):
-        by_intent: dict[str, list[Row]] = defaultdict(list)
-        for row in sorted(utterances, key=lambda row: _hash(row.text)):
-            if row.language == language:
-                by_intent[row.intent].append(intent_row(row, shop.prompts, row.source))
-        yield "intent", language, [[row] for row in _in_turn(by_intent.values())]
-
-
-def _dialog_groups(dialogs: list[Dialog], shop: Shop) -> Iterator[tuple[str, str, list[list[Row]]]]:
-    """For each language the dialogs, each with all its rows, in the order of their hashes."""
-    for language in ("en", "zh"):
-        chosen = sorted((d for d in dialogs if d.language == language), key=lambda dialog: _hash(dialog.id))
-        yield "dialog", language, [list(dialog_rows(dialog, shop.prompts, shop.tools)) for dialog in chosen]
-
-
-def _take(groups: list[list[Row]], budget: float, count_tokens: Callable[[Row], int]) -> tuple[list[Row], int]:
-    """The first groups that fit into the budget, and the tokens they take."""
-    taken: list[Row] = []
+def _take(groups: Iterable[list[Row]], budget: float, count_tokens: Callable[[Row], int]) -> list[tuple[Row, int]]:
+    """The rows of the first groups that fit into the budget, each with its length in tokens."""
+    taken: list[tuple[Row, int]] = []
     used = 0
     for group in groups:
-        tokens = sum(count_tokens(row) for row in group)
-        if used + tokens > budget:
+        lengths = [count_tokens(row) for row in group]
+        used += sum(lengths)
+        if used > budget:
             break
-        taken += group
-        used += tokens
-    return taken, used
+        taken += zip(group, lengths, strict=True)
+    return taken
 
 
-def _in_turn(lists: Iterable[list[T]]) -> list[T]:
-    return [item for tier in zip_longest(*lists) for item in tier if item is not None]
-
-
-def _trigrams(text: str) -> list[str]:
-    plain = f"^{normalized(text)}$"
-    return [plain[i : i + 3] for i in range(max(1, len(plain) - 2))]
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+def _cases(bodies: Iterable[str]) -> Iterator[IntentCase]:
+    for body in bodies:
+        row = json.loads(body)
+        yield IntentCase(
+            id=f"held-out-{content_hash(row['text']):016x}",
+            text=row["text"],
+            intent=row["intent"],
+            language=row["language"],
+        )

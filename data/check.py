@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 
 import jsonschema
 
-from data.build import find_leaks, meant, normalized, user_text
+from data.firewall import case_firewall, conversation_firewall, normalized, user_text
+from data.intake import meant
 from data.rows import Found
 from data.schema import Dialog, Language, Utterance
 from data.shop import Shop
@@ -143,11 +144,15 @@ def _leaks(utterances: dict[str, Utterance], dialogs: dict[str, Dialog], shop: S
         for message in dialog.messages:
             if message.role == "user":
                 places.setdefault(message.content, place)
-    for text, case, similarity in find_leaks(list(places), [case.text for case in shop.intent_cases()]):
-        yield Finding("leak", places[text], f"{text!r} repeats the frozen case {case!r} ({similarity:.2f})")
-    whole = {user_text(dialog.messages): place for place, dialog in dialogs.items()}
-    for text, case, similarity in find_leaks(list(whole), [user_text(case.messages) for case in shop.tool_cases()]):
-        yield Finding("leak", whole[text], f"{text!r} repeats the frozen tool case {case!r} ({similarity:.2f})")
+    texts = list(places)
+    for index, case, similarity in case_firewall(shop).leaks(texts):
+        yield Finding(
+            "leak", places[texts[index]], f"{texts[index]!r} repeats the frozen case {case!r} ({similarity:.2f})"
+        )
+    whole = [user_text(dialog.messages) for dialog in dialogs.values()]
+    for index, case, similarity in conversation_firewall(shop).leaks(whole):
+        what = f"{whole[index]!r} repeats the frozen tool case {case!r} ({similarity:.2f})"
+        yield Finding("leak", list(dialogs)[index], what)
 
 
 def _short(text: str, length: int = 60) -> str:

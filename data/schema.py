@@ -4,6 +4,7 @@ Not covered: reading foreign formats (`data/sources.py`) and rendering prompts (
 """
 
 import json
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -61,7 +62,8 @@ class Message(Strict):
 
 class Dialog(Strict):
     """One conversation to learn from. `tools` are those on offer: a name of the shop's `tools.json`, or a whole schema of
-    a tool that the shop does not have. Without a system message the shop's own prompt is used; `thinking` turns it on."""
+    a tool that the shop does not have. Without a system message the shop's own prompt is used; `thinking` turns it on.
+    Examples of one `group` (a customer, say) stay on one side of the split."""
 
     id: Text
     messages: tuple[Message, ...] = Field(min_length=2)
@@ -70,6 +72,7 @@ class Dialog(Strict):
     language: Language
     source: Text
     thinking: bool = False
+    group: str | None = None
 
     @model_validator(mode="after")
     def _turns_in_order(self) -> "Dialog":
@@ -78,12 +81,13 @@ class Dialog(Strict):
 
 
 class Utterance(Strict):
-    """One customer message and its intent: the rows that teach intent labelling."""
+    """One customer message and its intent: the rows that teach intent labelling. `group` as in `Dialog`."""
 
     text: Text
     intent: Text
     language: Language
     source: str = "shop"
+    group: str | None = None
 
 
 class IntentCase(Strict):
@@ -187,7 +191,8 @@ def read_yaml(path: Path, model: type[M]) -> M:
         raise BadInput(f"{path}: {explained(error)}") from error
 
 
-def write_jsonl(path: Path, rows: list[Any]) -> None:
+def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     """Writes models or plain objects as JSON lines."""
     dumped = (r.model_dump(mode="json", exclude_defaults=True) if isinstance(r, BaseModel) else r for r in rows)
-    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in dumped), encoding="utf-8")
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in dumped)

@@ -81,7 +81,7 @@ def data_build(recipe: RecipePath, data: Data = None, json: Json = False) -> Non
 
         known, shop, store = Recipe.read(recipe), Shop.open(data), ArtifactStore(home() / "artifacts")
         corpus = prepare(store, shop, known, prepare_base(store, known.base))
-        answer.body = corpus_summary(corpus, shop, known.data)
+        answer.body = corpus_summary(corpus)
         screen().print_json(data=answer.body)
 
 

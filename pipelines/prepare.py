@@ -16,11 +16,11 @@ from data.check import Finding, check
 from data.rows import SHOWN
 from data.schema import IntentCase, read_jsonl
 from data.shop import Shop
-from data.sources import Example, ShopSource, guessed, read_sources
+from data.sources import Example, ShopSource, guessed
 from pipelines.base_model import load_tokenizer
 from pipelines.encode import encode
-from pipelines.screen import screen
-from recipes.recipe import DataRecipe, Recipe
+from pipelines.screen import counted, screen
+from recipes.recipe import Recipe
 
 
 def prepare(store: ArtifactStore, shop: Shop, recipe: Recipe, base: Base) -> Corpus:
@@ -40,10 +40,11 @@ def prepare(store: ArtifactStore, shop: Shop, recipe: Recipe, base: Base) -> Cor
     return build_corpus(
         store,
         shop,
-        read_sources(recipe.data.sources, shop),
+        recipe.data.sources,
         section=recipe.data.model_dump(mode="json"),
         count_tokens=count_tokens,
         tokenizer_digest=tokenizer_digest(base),
+        track=lambda rows: counted("rows", rows),
     )
 
 
@@ -99,19 +100,13 @@ def show_findings(body: dict[str, Any]) -> None:
             out.print(f"  ... and {len(findings) - SHOWN} more (all of them with --json)")
 
 
-def corpus_summary(corpus: Corpus, shop: Shop, recipe: DataRecipe) -> dict[str, Any]:
+def corpus_summary(corpus: Corpus) -> dict[str, Any]:
     """The same figures for a corpus that was built."""
-    examples, facts = read_sources(recipe.sources, shop), corpus.facts
-    rows = len(examples.utterances) + len(examples.dialogs)
+    facts = corpus.facts
     return {
-        "rows": rows,
+        "rows": facts["read"],
         "kept": facts["rows"],
-        "held_out": facts["held_out"],
-        "dropped": {"duplicate": facts["duplicates_dropped"]} if facts["duplicates_dropped"] else {},
-        "languages": facts["languages"],
-        "intents": facts["intents"],
-        "tasks": facts["tasks"],
-        "tokens": facts["tokens"],
+        **{name: facts[name] for name in ("held_out", "dropped", "languages", "intents", "tasks", "tokens")},
         "leaks": 0,  # a corpus with a leak is not built
         "pii_redacted": 0,
         "folder": str(corpus.folder),

@@ -2,12 +2,16 @@
 standard output belongs to the answer. Not covered: what a command answers (`pipelines/answer.py`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+MOVED_EVERY = 500  # rows
+T = TypeVar("T")
 
 
 @cache
@@ -17,12 +21,21 @@ def screen() -> Console:
 
 
 @contextmanager
-def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar with the time left; the block is given a function that takes how many are done."""
+def progress_bar(label: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar with the time left; the block is given `move(done, **changes)`, which also changes `description` or `total`."""
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}"), *columns, console=screen()) as progress:
         task = progress.add_task(label, total=total)
-        yield lambda done: progress.update(task, completed=done)
+        yield lambda done, **changes: progress.update(task, completed=done, **changes)
+
+
+def counted(label: str, rows: Iterable[T]) -> Iterator[T]:
+    """The rows as they come, their number on a bar."""
+    with progress_bar(label) as move:
+        for number, row in enumerate(rows, 1):
+            yield row
+            if number % MOVED_EVERY == 0:
+                move(number)
 
 
 def megabytes(size: float) -> str:

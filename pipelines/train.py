@@ -16,7 +16,8 @@ from data.errors import BadInput
 from data.schema import read_jsonl
 from pipelines.base_model import load_tokenizer
 from pipelines.encode import Encoded, encode
-from pipelines.progress import OnStep, each_step, progress_bar
+from pipelines.progress import OnStep, each_step
+from pipelines.screen import progress_bar
 from pipelines.trainer import make_trainer
 from recipes.recipe import LoraRecipe
 from serving.hardware import Hardware
@@ -53,8 +54,8 @@ def _train(folder: Path, corpus: Corpus, base: Base, recipe: LoraRecipe, on_step
     rows, dropped = _encoded(corpus, base, recipe.max_length)
     checkpoints = folder / SCRATCH / "checkpoints"
     resumed = last_whole_checkpoint(checkpoints)
-    with progress_bar() as bar:
-        trainer = make_trainer(base, rows, recipe, checkpoints, Hardware.detect(), each_step(on_step, bar))
+    with progress_bar("train") as move:
+        trainer = make_trainer(base, rows, recipe, checkpoints, Hardware.detect(), each_step(on_step, move))
         assert len(trainer.train_dataset) == len(rows), "the trainer dropped rows"
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     _save_adapter(trainer.model, folder)

@@ -78,6 +78,11 @@ class DataRecipe(Strict):
     # how often each row comes in one epoch, if not once
     repeat: dict[Literal["intent", "dialog"], PositiveInt] = Field(default_factory=dict)
     validation: Share  # of the utterances, held out; they also widen the retention test
+    near_duplicates: Share = (
+        0.7  # similarity from which a row says about the same as another of its label, and is dropped
+    )
+    per_intent: PositiveInt | None = None  # utterances of each intent and language at most, before the budget
+    bad_rows: Literal["refuse", "drop"] = "refuse"  # malformed, of an unknown label, contradicting each other
     seed: int = 0
 
 

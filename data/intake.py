@@ -1,0 +1,123 @@
+"""What comes in: each row cleaned, its label looked up, its texts held against the frozen cases, its side of the split
+decided. Not covered: what rows are to each other (`data/staging.py`).
+"""
+
+import difflib
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from pydantic import ValidationError
+
+from data.cleaning import cleaned
+from data.errors import BadInput
+from data.firewall import Firewall, case_firewall, conversation_firewall, normalized, user_text
+from data.rows import SHOWN, Found, explained
+from data.schema import Taxonomy, Utterance
+from data.shop import Shop
+from data.sources import Example
+from data.staging import Dropped, Staged
+
+
+class Intake:
+    """Takes batches of rows, sorts the bad ones out and remembers every text that repeats a frozen case.
+
+    `validation` is the share of held-out utterances.
+    """
+
+    def __init__(self, shop: Shop, validation: float) -> None:
+        self.bad: list[Dropped] = []
+        self._leaks: list[str] = []
+        self._taxonomy, self._validation = shop.taxonomy, validation
+        self._cases, self._conversations = case_firewall(shop), conversation_firewall(shop)
+
+    def take(self, batch: Iterable[Found[Example]]) -> list[Staged]:
+        """The good rows of a batch."""
+        good = [(found.place, row) for found in batch if (row := self._good(found))]
+        messages = [
+            (place, text)
+            for place, row in good
+            for text in (
+                [row.text] if isinstance(row, Utterance) else [m.content for m in row.messages if m.role == "user"]
+            )
+        ]
+        self._compare(self._cases, messages)
+        whole = [(place, user_text(row.messages)) for place, row in good if not isinstance(row, Utterance)]
+        self._compare(self._conversations, whole)
+        return [self._staged(place, row) for place, row in good]
+
+    def refuse_leaks(self) -> None:
+        """Raises `BadInput` if any text repeated a frozen case."""
+        if self._leaks:
+            shown = "\n".join(f"  {leak}" for leak in self._leaks[:SHOWN])
+            more = f"\n  ... and {len(self._leaks) - SHOWN} more" if len(self._leaks) > SHOWN else ""
+            raise BadInput(
+                f"{len(self._leaks)} training rows repeat a frozen evaluation case; remove or rewrite them:\n{shown}{more}"
+            )
+
+    def _good(self, found: Found[Example]) -> Example | None:
+        if found.row is None:
+            self.bad.append(Dropped("malformed", found.place, "", found.problem))
+            return None
+        try:
+            row = cleaned(found.row)
+        except ValidationError as error:
+            self.bad.append(Dropped("malformed", found.place, said(found.row), explained(error)))
+            return None
+        if row.intent is None or row.intent in self._taxonomy.intents:
+            return row
+        what = f"{row.intent!r} is not in intents.yaml{meant(row.intent, self._taxonomy)}"
+        self.bad.append(Dropped("unknown label", found.place, said(row), what))
+        return None
+
+    def _compare(self, firewall: Firewall, texts: Sequence[tuple[str, str]]) -> None:
+        for index, case, similarity in firewall.leaks([text for _, text in texts]):
+            place, text = texts[index]
+            self._leaks.append(f"{place}: {text!r} ~ frozen case {case!r} ({similarity:.2f})")
+
+    def _staged(self, place: str, row: Example) -> Staged:
+        text, body = said(row), row.model_dump_json(exclude_defaults=True)
+        if isinstance(row, Utterance):
+            held_out = is_held_out(row.group or text, self._validation)
+            key, rank = content_hash(normalized(text) or text), content_hash(text)
+            return Staged("utterance", key, row.intent, row.language, rank, held_out, place, text, body)
+        held_out = row.group is not None and is_held_out(row.group, self._validation)
+        key = content_hash(row.model_dump_json(include={"messages", "tools", "thinking"}))
+        return Staged("dialog", key, row.intent or "", row.language, content_hash(row.id), held_out, place, text, body)
+
+
+def is_held_out(text: str, share: float) -> bool:
+    """Whether a text, or a group of rows by its name, belongs to the held-out side: decided by its content alone."""
+    return content_hash(normalized(text) or text) % 10_000 < share * 10_000
+
+
+def content_hash(text: str) -> int:
+    """63 bits of a text's SHA-256: the same everywhere, and SQLite's integers hold it."""
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
+
+
+def said(row: Example) -> str:
+    """What near-duplicates are told by: an utterance's text, everything that is said and called in a dialog."""
+    if isinstance(row, Utterance):
+        return row.text
+    calls = (json.dumps(c.function.arguments, ensure_ascii=False) for m in row.messages for c in m.tool_calls)
+    return "\n".join([*(message.content for message in row.messages), *calls])
+
+
+def meant(label: str, taxonomy: Taxonomy) -> str:
+    """The end of a message about a label that the taxonomy lacks: the nearest valid one, if any is near."""
+    near = difflib.get_close_matches(label, taxonomy.names, n=1)
+    return f"; meant {near[0]}?" if near else ""
+
+
+def refusal(problems: Sequence[Dropped]) -> BadInput:
+    """The error that names what is wrong: counts by reason, then the first rows with their places."""
+    kinds = Counter(problem.reason for problem in problems)
+    counts = ", ".join(f"{reason}: {count}" for reason, count in sorted(kinds.items()))
+    lines = [f"{one.place}: {one.text!r} {one.what}" if one.text else f"{one.place}: {one.what}" for one in problems]
+    more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    what_to_do = "mend them (`kefu data check` names them all), or leave them out with data.bad_rows: drop"
+    return BadInput(
+        "\n".join([f"{len(lines)} rows cannot be trained on ({counts}); {what_to_do}", *lines[:SHOWN], *more])
+    )
