@@ -194,7 +194,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 class Corpus(Artifact):
-    """Training and validation rows: `train.jsonl`, `validation.jsonl` (`data.chat.Row`), `statistics.json`."""
+    """What `data.build` makes: `train.jsonl`, `held_out.jsonl`, `dropped.jsonl`, `statistics.json`, `corpus.html`."""
 
     kind = "corpus"
 

@@ -16,6 +16,7 @@ from typing import Any
 from data.artifact import SCRATCH, ArtifactStore, Corpus, code_digest, file_digest, json_digest, write_json
 from data.chat import Row, dialog_rows, intent_row
 from data.intake import Intake, content_hash, refusal
+from data.page import corpus_page
 from data.rows import Found
 from data.schema import Dialog, IntentCase, Utterance, write_jsonl
 from data.shop import Shop
@@ -39,7 +40,7 @@ def build_corpus(
     track: Callable[[Iterable[Found[Example]]], Iterable[Found[Example]]] = iter,
 ) -> Corpus:
     """The corpus of some sources: `train.jsonl` (`Row`), `held_out.jsonl` (`IntentCase`), `dropped.jsonl` (what was left out,
-    where it was and why) and `statistics.json`.
+    where it was and why), `statistics.json` and `corpus.html`.
 
     `section` is the recipe's data section as JSON; `count_tokens` gives a row's length, prompt and completion, in tokens of
     the base; `track` may watch the rows as they are read.
@@ -57,9 +58,7 @@ def build_corpus(
         scratch.unlink(missing_ok=True)
         with Staging(scratch) as staging:
             read = _read(staging, track(found), shop, section)
-            statistics = read | _write(folder, staging, shop, section, count_tokens)
-        write_json(folder / "statistics.json", statistics)
-        return statistics
+            return _write(folder, staging, shop, section, count_tokens, read)
 
     return store.build(
         Corpus,
@@ -113,9 +112,14 @@ def _read(staging: Staging, found: Iterable[Found[Example]], shop: Shop, section
 
 
 def _write(
-    folder: Path, staging: Staging, shop: Shop, section: Mapping[str, Any], count_tokens: Callable[[Row], int]
+    folder: Path,
+    staging: Staging,
+    shop: Shop,
+    section: Mapping[str, Any],
+    count_tokens: Callable[[Row], int],
+    read: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Writes both sides and what was left out, and counts what the training side holds."""
+    """Writes both sides, what was left out and the page, and counts what the training side holds."""
     train: list[Row] = []
     tokens: dict[str, int] = {}
     lengths: dict[str, Counter[int]] = defaultdict(Counter)
@@ -127,17 +131,23 @@ def _write(
         lengths[task].update(length // BIN * BIN for _, length in taken)
         train += [row for row, _ in taken] * times
     held_out = [case for language in LANGUAGES for case in _cases(staging.utterances(language, held_out=True))]
+    dropped = list(staging.dropped())
+    facts = {**read, "held_out": len(held_out), "tokens": tokens, **_counts(train)}
+    statistics = facts | {"lengths": {task: dict(sorted(bins.items())) for task, bins in lengths.items()}}
     write_jsonl(folder / "train.jsonl", train)
     write_jsonl(folder / "held_out.jsonl", held_out)
-    write_jsonl(folder / "dropped.jsonl", (dropped._asdict() for dropped in staging.dropped()))
+    write_jsonl(folder / "dropped.jsonl", (one._asdict() for one in dropped))
+    write_json(folder / "statistics.json", statistics)
+    (folder / "corpus.html").write_text(corpus_page(statistics, train, dropped, section, BIN), encoding="utf-8")
+    return facts
+
+
+def _counts(train: list[Row]) -> dict[str, Any]:
     return {
         "rows": len(train),
-        "held_out": len(held_out),
-        "tokens": tokens,
         "tasks": dict(Counter(row.task for row in train)),
         "languages": dict(Counter(row.language for row in train)),
         "intents": dict(Counter(row.intent for row in train if row.intent)),
-        "lengths": {task: dict(sorted(bins.items())) for task, bins in lengths.items()},
     }
 
 

@@ -85,6 +85,21 @@ def data_build(recipe: RecipePath, data: Data = None, json: Json = False) -> Non
         screen().print_json(data=answer.body)
 
 
+@data_app.command("diff")
+def data_diff(
+    before: Annotated[Path, typer.Argument(help="A corpus folder, as `kefu data build` names it.")],
+    after: Annotated[Path, typer.Argument(help="The corpus to compare with it.")],
+    json: Json = False,
+) -> None:
+    """Say what changed from one corpus to another: rows, sides, labels, settings."""
+    with answering(json) as answer:
+        from data.artifact import Corpus
+        from data.diff import diff
+
+        answer.body = diff(Corpus.open(before), Corpus.open(after))
+        screen().print_json(data=answer.body)
+
+
 @app.command()
 def evaluate(
     cases: Annotated[Path, typer.Option("--cases", help="Intent cases as JSON lines.")],

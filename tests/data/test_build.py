@@ -63,10 +63,12 @@ def shop() -> Shop:
 
 @pytest.fixture(scope="module")
 def examples(shop: Shop) -> list[Example]:
-    return all_good(ShopSource(name="shop").rows(shop))
+    """A sixth of the shop's own: every intent and every kind of dialog is among them."""
+    return all_good(ShopSource(name="shop").rows(shop))[::6]
 
 
-def test_the_default_corpus_has_what_the_recipes_need(shop: Shop, examples: list[Example]) -> None:
+def test_the_default_corpus_has_what_the_recipes_need(shop: Shop) -> None:
+    examples = all_good(ShopSource(name="shop").rows(shop))
     counts = Counter((row.language, row.intent) for row in examples if isinstance(row, Utterance))
     for language, least in (("en", 80), ("zh", 40)):
         assert all(counts[language, intent] >= least for intent in shop.taxonomy.names)
@@ -101,7 +103,7 @@ def test_repeated_rows_count_every_time(tmp_path: Path, shop: Shop, examples: li
 
 
 def test_the_order_of_rows_does_not_matter(tmp_path: Path, shop: Shop, examples: list[Example]) -> None:
-    rows = [*examples[::9], Utterance(text="Is it back in stock?", intent="stock_availability", language="en")]
+    rows = [*examples[::4], Utterance(text="Is it back in stock?", intent="stock_availability", language="en")]
     rows += [row.model_copy(update={"text": row.text.upper()}) for row in rows if isinstance(row, Utterance)]
     one, two = build(ArtifactStore(tmp_path / "1"), rows, shop), build(ArtifactStore(tmp_path / "2"), rows[::-1], shop)
     assert one.digest == two.digest
@@ -172,7 +174,7 @@ def test_an_intent_may_be_cut_down(tmp_path: Path, shop: Shop, examples: list[Ex
     corpus = build(ArtifactStore(tmp_path), examples, shop, per_intent=3, validation=0.0001, max_tokens=10**6)
     counts = Counter((row.language, row.intent) for row in read_jsonl(corpus.folder / "train.jsonl", Row) if row.intent)
     assert set(counts.values()) == {3}
-    assert corpus.facts["dropped"]["over the limit"] > 1000
+    assert corpus.facts["dropped"]["over the limit"] > 500
 
 
 def test_a_group_stays_on_one_side(tmp_path: Path, shop: Shop) -> None:
