@@ -49,7 +49,7 @@ def test_the_default_corpus_has_what_the_recipes_need(shop: Shop, examples: Exam
             assert sum(row.intent == intent and row.language == language for row in examples.utterances) >= least
     assert len(examples.dialogs) >= 120
     assert {entry.language for entry in shop.faq} == {"en", "zh"}
-    assert len({entry.id for entry in shop.faq}) >= 40
+    assert len({(entry.id, entry.language) for entry in shop.faq}) == len(shop.faq) >= 160
 
 
 def test_a_corpus_keeps_its_budget_and_its_sides(tmp_path: Path, shop: Shop, examples: Examples) -> None:
