@@ -124,7 +124,7 @@ def test_a_shop_folder_must_be_whole(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"missing intents.yaml, faq.yaml, tools.json, prompts, train, cases"):
         Shop.open(tmp_path)
     default = Shop.default()
-    for name in ("intents.yaml", "faq.yaml", "tools.json"):
+    for name in ("intents.yaml", "faq.yaml", "faq_calibration.jsonl", "tools.json"):
         shutil.copy(default.folder / name, tmp_path)
     shutil.copytree(default.folder / "prompts", tmp_path / "prompts")
     shutil.copytree(default.train, tmp_path / "train")
