@@ -120,6 +120,35 @@ class FaqEntry(Strict):
     questions: tuple[Text, ...] = ()
 
 
+class FaqCalibration(Strict):
+    """How far one entry reaches, to set its threshold by: `paraphrases` get its answer as it stands; `hard_negatives` sound
+    like its question and must not."""
+
+    id: Text
+    language: Language
+    paraphrases: tuple[Text, ...] = Field(min_length=1)
+    hard_negatives: tuple[Text, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _takes_one_side(self) -> "FaqCalibration":
+        both = set(self.paraphrases) & set(self.hard_negatives)
+        if both:
+            raise ValueError(f"both a paraphrase and a hard negative: {', '.join(sorted(both))}")
+        return self
+
+
+class FaqPair(Strict):
+    """One frozen pair of questions: whether the approved answer of `a`, sent as it stands, answers `b`. Without a language
+    it is that of `b`. `style` says how a paraphrase is worded, or what makes the answers differ."""
+
+    id: str = ""
+    a: Text
+    b: Text
+    same_answer: bool
+    language: Language | None = None
+    style: str = "plain"
+
+
 class Intent(Strict):
     """One intent of the taxonomy: its name is the label, `zh` its Chinese title, `means` what belongs to it."""
 

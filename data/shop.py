@@ -1,11 +1,14 @@
 """The shop: everything a domain brings. The default one lies in this repository; `--data DIR` replaces it whole.
 
 DIR/intents.yaml  faq.yaml  tools.json  prompts/*.md
+DIR/faq_calibration.jsonl   `FaqCalibration`, one row for each FAQ entry; may be missing
 DIR/train/*.jsonl   utterances*.jsonl (`Utterance`) and dialogs*.jsonl (`Dialog`)
-DIR/cases/*.jsonl   intents*.jsonl (`IntentCase`) and tools*.jsonl (`ToolCase`): frozen, never trained on
+DIR/cases/*.jsonl   intents*.jsonl (`IntentCase`), tools*.jsonl (`ToolCase`) and, where the FAQ is evaluated,
+                    faq_pairs*.jsonl (`FaqPair`): frozen, never trained on
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from data.artifact import file_digest, json_digest
 from data.chat import Prompts
 from data.errors import BadInput
-from data.schema import FaqEntry, IntentCase, Strict, Taxonomy, ToolCase, read_jsonl, read_yaml
+from data.schema import FaqCalibration, FaqEntry, FaqPair, IntentCase, Strict, Taxonomy, ToolCase, read_jsonl, read_yaml
 
 _HERE = Path(__file__).resolve().parent
 M = TypeVar("M", bound=BaseModel)
@@ -69,6 +72,21 @@ class Shop:
         return read_yaml(self.folder / "faq.yaml", FaqFile).entries
 
     @cached_property
+    def faq_calibration(self) -> tuple[FaqCalibration, ...]:
+        """The calibration rows, at most one for each entry; none if the shop has no such file."""
+        path = self.folder / "faq_calibration.jsonl"
+        if not path.is_file():
+            return ()
+        rows = read_jsonl(path, FaqCalibration)
+        entries = {(entry.id, entry.language) for entry in self.faq}
+        keys = Counter((row.id, row.language) for row in rows)
+        problems = [f"{name} ({language}) is not in faq.yaml" for name, language in sorted(keys.keys() - entries)]
+        problems += [f"{name} ({language}) has {n} rows; join them" for (name, language), n in keys.items() if n > 1]
+        if problems:
+            raise BadInput(f"{path} does not fit faq.yaml, one row for each entry: " + "; ".join(problems))
+        return tuple(rows)
+
+    @cached_property
     def tools(self) -> dict[str, dict[str, Any]]:
         """Every tool schema by name, in OpenAI's shape."""
         path = self.folder / "tools.json"
@@ -88,6 +106,9 @@ class Shop:
     def tool_cases(self) -> list[ToolCase]:
         return self._read(self.cases, "tools", ToolCase)
 
+    def faq_pairs(self) -> list[FaqPair]:
+        return self._read(self.cases, "faq_pairs", FaqPair)
+
     def case_digests(self) -> dict[str, str]:
         """File name to SHA-256 of every frozen case file."""
         return {path.name: file_digest(path) for path in sorted(self.cases.glob("*.jsonl"))}
@@ -95,7 +116,7 @@ class Shop:
     def digest(self) -> str:
         """One digest over everything that training and evaluation read."""
         files = [*self.train.glob("*.jsonl"), *self.cases.glob("*.jsonl"), *(self.folder / "prompts").glob("*.md")]
-        files += [self.folder / name for name in ("intents.yaml", "faq.yaml", "tools.json")]
+        files += [self.folder / name for name in ("intents.yaml", "faq.yaml", "faq_calibration.jsonl", "tools.json")]
         return json_digest({path.name: file_digest(path) for path in sorted(files) if path.exists()})
 
     def _read(self, folder: Path, stem: str, model: type[M]) -> list[M]:

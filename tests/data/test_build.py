@@ -74,7 +74,7 @@ def test_the_default_corpus_has_what_the_recipes_need(shop: Shop) -> None:
         assert all(counts[language, intent] >= least for intent in shop.taxonomy.names)
     assert sum(isinstance(row, Dialog) for row in examples) >= 120
     assert {entry.language for entry in shop.faq} == {"en", "zh"}
-    assert len({entry.id for entry in shop.faq}) >= 40
+    assert len({(entry.id, entry.language) for entry in shop.faq}) == len(shop.faq) >= 160
 
 
 def test_a_corpus_keeps_its_budget_and_its_sides(tmp_path: Path, shop: Shop, examples: list[Example]) -> None:
@@ -199,7 +199,7 @@ def test_a_shop_folder_must_be_whole(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"missing intents.yaml, faq.yaml, tools.json, prompts, train, cases"):
         Shop.open(tmp_path)
     default = Shop.default()
-    for name in ("intents.yaml", "faq.yaml", "tools.json"):
+    for name in ("intents.yaml", "faq.yaml", "faq_calibration.jsonl", "tools.json"):
         shutil.copy(default.folder / name, tmp_path)
     shutil.copytree(default.folder / "prompts", tmp_path / "prompts")
     shutil.copytree(default.train, tmp_path / "train")

@@ -1,0 +1,61 @@
+"""The frozen FAQ pairs are what the README of the cases says."""
+
+import csv
+from collections import Counter
+
+import pytest
+
+from data.build import find_leaks, normalized
+from data.chat import language_of
+from data.schema import Language
+from data.shop import Shop
+
+SHOP = Shop.default()
+PAIRS = SHOP.faq_pairs()
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+PARAPHRASES = {"plain", "slang", "typos", "long_context", "code_mixing"}
+HARD = {"neighbour", "negation", "entity", "amount", "personal", "party", "stage"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_there_are_enough_of_each_kind(language: Language) -> None:
+    pairs = [pair for pair in PAIRS if pair.language == language]
+    styles = Counter(pair.style for pair in pairs if not pair.same_answer)
+    assert sum(pair.same_answer for pair in pairs) == 180
+    assert (styles.total(), styles["easy"]) == (630, 260)
+    assert {pair.style for pair in pairs if pair.same_answer} <= PARAPHRASES
+    assert styles.keys() == HARD | {"easy"}
+
+
+def test_every_entry_of_the_faq_is_asked_for() -> None:
+    asked = {(pair.a, pair.language) for pair in PAIRS if pair.same_answer}
+    refused = {(pair.a, pair.language) for pair in PAIRS if pair.style in HARD}
+    assert {(entry.question, entry.language) for entry in SHOP.faq} < asked & refused
+    assert len(asked) == 200
+
+
+def test_no_pair_and_no_id_comes_twice() -> None:
+    pairs = {(normalized(pair.a), normalized(pair.b)) for pair in PAIRS}
+    assert len(pairs) == len({pair.id for pair in PAIRS}) == len(PAIRS)
+
+
+def test_both_questions_are_in_the_language_of_the_pair() -> None:
+    assert [p.id for p in PAIRS if {language_of(p.a), language_of(p.b)} != {p.language}] == []
+
+
+def test_no_paraphrase_is_nearly_a_question_that_the_faq_lists() -> None:
+    listed = [question for entry in SHOP.faq for question in (entry.question, *entry.questions)]
+    assert find_leaks([pair.b for pair in PAIRS if pair.same_answer], listed) == []
+
+
+def test_an_easy_negative_asks_for_another_entry() -> None:
+    meant = {pair.b: pair.a for pair in PAIRS if pair.same_answer}
+    easy = [pair for pair in PAIRS if pair.style == "easy"]
+    assert easy and all(meant[pair.b] != pair.a for pair in easy)
+
+
+def test_a_blind_reading_agrees_as_reported() -> None:
+    with (SHOP.cases / "faq_readings.csv").open(encoding="utf-8", newline="") as file:
+        readings = {row["id"]: row["first"] for row in csv.DictReader(file)}
+    assert readings == {pair.id: "same" if pair.same_answer else "other" for pair in PAIRS}
+    assert "agreed on 1,618 of 1,620" in (SHOP.cases / "README.md").read_text(encoding="utf-8")
