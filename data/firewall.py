@@ -77,8 +77,8 @@ class Firewall:
 
 
 def case_firewall(shop: Shop) -> Firewall:
-    """Against the shop's frozen intent cases: single customer messages."""
-    return Firewall(case.text for case in shop.intent_cases())
+    """Against what customers ask in the shop's frozen cases, one message each: intent cases and pairs of FAQ questions."""
+    return Firewall([case.text for case in shop.intent_cases()] + [pair.b for pair in shop.faq_pairs()])
 
 
 def conversation_firewall(shop: Shop) -> Firewall:

@@ -107,7 +107,8 @@ class Shop:
         return self._read(self.cases, "tools", ToolCase)
 
     def faq_pairs(self) -> list[FaqPair]:
-        return self._read(self.cases, "faq_pairs", FaqPair)
+        """None, if the shop has no such file."""
+        return self._read(self.cases, "faq_pairs", FaqPair) if any(self.cases.glob("faq_pairs*.jsonl")) else []
 
     def case_digests(self) -> dict[str, str]:
         """File name to SHA-256 of every frozen case file."""

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from data.build import find_leaks, normalized
+from data.firewall import Firewall, normalized
 from data.chat import language_of
 from data.schema import Language
 from data.shop import Shop
@@ -45,7 +45,7 @@ def test_both_questions_are_in_the_language_of_the_pair() -> None:
 
 def test_no_paraphrase_is_nearly_a_question_that_the_faq_lists() -> None:
     listed = [question for entry in SHOP.faq for question in (entry.question, *entry.questions)]
-    assert find_leaks([pair.b for pair in PAIRS if pair.same_answer], listed) == []
+    assert Firewall(listed).leaks([pair.b for pair in PAIRS if pair.same_answer]) == []
 
 
 def test_an_easy_negative_asks_for_another_entry() -> None:
