@@ -4,7 +4,6 @@ The split is by content hash, so a row never changes sides as data grows. The bu
 tasks by their shares, intents in turn. Not covered yet: PII, near-duplicates among the training rows themselves, streaming.
 """
 
-import difflib
 import hashlib
 import unicodedata
 from collections import Counter, defaultdict
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 from data.artifact import ArtifactStore, Corpus, code_digest, write_json
 from data.chat import Row, dialog_rows, intent_row
 from data.errors import BadInput
+from data.labels import meant
 from data.schema import Dialog, IntentCase, Message, Taxonomy, Utterance, write_jsonl
 from data.shop import Shop
 from data.sources import Examples
@@ -73,12 +73,6 @@ def check_labels(utterances: Sequence[Utterance], taxonomy: Taxonomy) -> None:
     problems += [f"{texts[k]!r} is labelled {' and '.join(sorted(v))}" for k, v in labels.items() if len(v) > 1]
     if problems:
         raise BadInput("the training labels contradict the taxonomy or each other:\n" + "\n".join(problems))
-
-
-def meant(label: str, taxonomy: Taxonomy) -> str:
-    """The end of a message about a label that the taxonomy lacks: the nearest valid one, if any is near."""
-    near = difflib.get_close_matches(label, taxonomy.names, n=1)
-    return f"; meant {near[0]}?" if near else ""
 
 
 def find_leaks(texts: Sequence[str], cases: Sequence[str]) -> list[tuple[str, str, float]]:

@@ -60,5 +60,5 @@ class _Strict(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _refusal(what: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
+def _refusal(what: str, mark: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=what, problem_mark=mark)

@@ -58,6 +58,10 @@ def release(
 @data_app.command("check")
 def data_check(
     path: Annotated[Path, typer.Argument(help="A JSON lines, CSV, TSV or Parquet file, or a shop's folder.")],
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", help="Also measure in tokens of this recipe's base what is too long for it."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say what training would keep of some data, and all that is wrong with it (exit code 1); nothing is changed."""
@@ -65,7 +69,7 @@ def data_check(
         from data.shop import Shop
         from pipelines.prepare import check_data, show_findings
 
-        answer.body = check_data(path, Shop.default())
+        answer.body = check_data(path, Shop.default(), Recipe.read(recipe) if recipe else None)
         answer.exit_code = 1 if answer.body["findings"] else 0
         show_findings(answer.body)
 
@@ -76,12 +80,14 @@ def data_build(recipe: RecipePath, data: Data = None, json: Json = False) -> Non
     with answering(json) as answer:
         from data.artifact import ArtifactStore, home
         from data.shop import Shop
+        from data.sources import read_sources
         from pipelines.base_model import prepare_base
         from pipelines.prepare import corpus_summary, prepare
 
         known, shop, store = Recipe.read(recipe), Shop.open(data), ArtifactStore(home() / "artifacts")
-        corpus = prepare(store, shop, known, prepare_base(store, known.base))
-        answer.body = corpus_summary(corpus, shop, known.data)
+        examples = read_sources(known.data.sources, shop)  # first: bad data is told before a base is fetched
+        corpus = prepare(store, shop, known, prepare_base(store, known.base), examples)
+        answer.body = corpus_summary(corpus, examples)
         screen().print_json(data=answer.body)
 
 
