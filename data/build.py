@@ -25,7 +25,16 @@ from data.staging import Dropped, Staging
 
 AT_ONCE = 2_000  # rows
 BIN = 50  # tokens, of the histograms of lengths
-CODE = ("data.build", "data.chat", "data.cleaning", "data.firewall", "data.intake", "data.schema", "data.staging")
+CODE = (
+    "data.build",
+    "data.chat",
+    "data.cleaning",
+    "data.firewall",
+    "data.intake",
+    "data.labels",
+    "data.schema",
+    "data.staging",
+)
 LANGUAGES = ("en", "zh")
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from data.errors import BadInput
 from data.schema import Dialog, Function, IntentCase, Language, Message, Strict, Utterance
+from data.textfile import whole_text
 
 END_OF_TURN = "<|im_end|>"
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
@@ -199,10 +200,7 @@ def render(
 
 
 def _prompt(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise BadInput(f"{path}: the prompt cannot be read ({error.strerror}); expected a Markdown file") from error
+    text = whole_text(path, "a prompt in Markdown").strip()
     if not text:
         raise BadInput(f"{path}: the prompt is empty")
     return text

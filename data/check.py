@@ -1,32 +1,51 @@
-"""What is wrong with some training data, all of it, each finding with its place: the report behind `kefu data check`.
+"""What is wrong with some training data, all of it, each finding with its places: the report behind `kefu data check`.
 
-Not covered: lengths in tokens of a base (training leaves rows out that are too long and counts them), answers that were cut.
+Each question has a file of its own: labels, toolcalls, turns, spoken (language), lengths. Not covered: near-duplicates, PII.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-import jsonschema
-
 from data.firewall import case_firewall, conversation_firewall, normalized, user_text
-from data.intake import meant
+from data.labels import foreign_label, same_texts
+from data.lengths import Lengths
 from data.rows import Found
-from data.schema import Dialog, Language, Utterance
+from data.schema import Dialog, Utterance
 from data.shop import Shop
 from data.sources import Example
+from data.spoken import another_language
+from data.toolcalls import call_problems
+from data.turns import cut_off, damage, narrow_column, order_problems, says_nothing
 
-SENTENCE = 3  # words
-Kind = Literal["malformed", "unknown label", "contradiction", "leak", "tool call", "language", "encoding"]
+Kind = Literal[
+    "malformed",
+    "unknown label",
+    "contradiction",
+    "leak",
+    "tool call",
+    "turn order",
+    "empty",
+    "truncated",
+    "language",
+    "encoding",
+    "length",
+]
+_NAMES = {"en": "English", "zh": "Chinese"}
 
 
 class Finding(NamedTuple):
-    """One problem at one place."""
+    """One problem: where it is first, what it is, and where else the same is."""
 
     kind: Kind
     place: str
     what: str
+    more: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """All places."""
+        return (self.place, *self.more)
 
 
 class Checked(NamedTuple):
@@ -44,12 +63,15 @@ class Checked(NamedTuple):
 
     @property
     def counts(self) -> Counter[Kind]:
-        """The findings by their kind."""
-        return Counter(finding.kind for finding in self.findings)
+        """How many places each kind of finding has."""
+        counts: Counter[Kind] = Counter()
+        for finding in self.findings:
+            counts[finding.kind] += len(finding.places)
+        return counts
 
 
-def check(found: Iterable[Found[Example]], shop: Shop) -> Checked:
-    """Reads all rows and looks at each of them, then at all together."""
+def check(found: Iterable[Found[Example]], shop: Shop, lengths: Lengths | None = None) -> Checked:
+    """Reads all rows and looks at each of them, then at all together. Lengths are looked at if there is what measures them."""
     utterances: dict[str, Utterance] = {}
     dialogs: dict[str, Dialog] = {}
     findings: list[Finding] = []
@@ -60,80 +82,65 @@ def check(found: Iterable[Found[Example]], shop: Shop) -> Checked:
             utterances[place] = row
         else:
             dialogs[place] = row
-    rows: dict[str, Example] = {**utterances, **dialogs}
-    for look in (_labels, _text):
-        findings += [finding for place, row in rows.items() for finding in look(place, row, shop)]
-    findings += [finding for place, dialog in dialogs.items() for finding in _tool_calls(place, dialog, shop)]
-    contradictions, duplicates = _same_texts(utterances)
-    findings += [*contradictions, *_leaks(utterances, dialogs, shop)]
-    return Checked(findings, utterances, dialogs, duplicates)
+    for place, utterance in utterances.items():
+        findings += (Finding(kind, place, what) for kind, what in _of_utterance(utterance, shop, lengths))
+    for place, dialog in dialogs.items():
+        findings += (Finding(kind, place, what) for kind, what in _of_dialog(dialog, shop, lengths))
+    contradictions, duplicates = same_texts(utterances, {place: normalized(u.text) for place, u in utterances.items()})
+    findings += (Finding("contradiction", *told) for told in contradictions)
+    findings += (Finding("truncated", *told) for told in narrow_column(utterances))
+    findings += _leaks(utterances, dialogs, shop)
+    return Checked(merged(findings), utterances, dialogs, duplicates)
 
 
-def _labels(place: str, row: Example, shop: Shop) -> Iterator[Finding]:
-    if row.intent is not None and row.intent not in shop.taxonomy.names:
-        yield Finding(
-            "unknown label", place, f"{row.intent!r} is not in intents.yaml{meant(row.intent, shop.taxonomy)}"
-        )
+def merged(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings of the same kind in the same words become one, with all their places."""
+    places: dict[tuple[Kind, str], list[str]] = {}
+    for finding in findings:
+        places.setdefault((finding.kind, finding.what), []).extend(finding.places)
+    return [Finding(kind, first, what, tuple(more)) for (kind, what), (first, *more) in places.items()]
 
 
-def _text(place: str, row: Example, _shop: Shop) -> Iterator[Finding]:
-    """Damage that a wrong decoding leaves, and a language that is plainly not the declared one."""
-    from ftfy.badness import is_bad
-
-    texts = [row.text] if isinstance(row, Utterance) else [message.content for message in row.messages]
-    for text in texts:
-        if "\N{REPLACEMENT CHARACTER}" in text or "\0" in text or is_bad(text):
-            yield Finding("encoding", place, f"characters broken by a wrong decoding: {_short(text)}")
-    said = texts if isinstance(row, Utterance) else [m.content for m in row.messages if m.role in ("user", "assistant")]
-    if _another_language(" ".join(said), row.language):
-        yield Finding("language", place, f"declared {row.language}: {_short(' '.join(said))}")
-
-
-def _another_language(text: str, declared: Language) -> bool:
-    """Chinese without a single Han character but with a sentence's worth of words, or English without a word: less would
-    accuse the code-mixed, in which customers write."""
-    han, words = re.search("[\u4e00-\u9fff]", text), re.findall("[A-Za-z]{2,}", text)
-    return (not han and len(words) >= SENTENCE) if declared == "zh" else bool(han and not words)
+def _of_utterance(row: Utterance, shop: Shop, lengths: Lengths | None) -> Iterator[tuple[Kind, str]]:
+    if what := foreign_label(row.intent, shop.taxonomy):
+        yield "unknown label", what
+    if what := damage(row.text):
+        yield "encoding", what
+    if says_nothing(row.text):
+        yield "empty", "nothing but punctuation or invisible characters"
+    if other := another_language(row.text, row.language):
+        yield "language", f"declared {_NAMES[row.language]}, reads as {other}"
+    if lengths:
+        yield from (("length", what) for what in lengths.problems(row, shop))
 
 
-def _tool_calls(place: str, dialog: Dialog, shop: Shop) -> Iterator[Finding]:
-    """Calls of tools that are not on offer, and arguments that break their schema."""
-    offered = {}
-    for tool in dialog.tools:
-        if isinstance(tool, str) and tool not in shop.tools:
-            yield Finding("tool call", place, f"tool {tool!r} is not in tools.json, which has {', '.join(shop.tools)}")
-            continue
-        schema = shop.tools[tool] if isinstance(tool, str) else tool
-        offered[schema.get("function", {}).get("name")] = schema.get("function", {}).get("parameters", {})
-    for call in (call.function for message in dialog.messages for call in message.tool_calls):
-        if call.name not in offered:
-            has = ", ".join(str(name) for name in offered) or "none"
-            yield Finding("tool call", place, f"calls {call.name!r}; on offer: {has}")
-            continue
-        try:
-            jsonschema.Draft202012Validator.check_schema(offered[call.name])
-            broken = [
-                e.message for e in jsonschema.Draft202012Validator(offered[call.name]).iter_errors(call.arguments)
-            ]
-        except jsonschema.SchemaError as error:
-            broken = [error.message]
-        yield from (Finding("tool call", place, f"{call.name}: {what}") for what in broken)
+def _of_dialog(dialog: Dialog, shop: Shop, lengths: Lengths | None) -> Iterator[tuple[Kind, str]]:
+    if what := foreign_label(dialog.intent, shop.taxonomy):
+        yield "unknown label", what
+    for index, message in enumerate(dialog.messages):
+        if what := damage(message.content):
+            yield "encoding", f"turn {index}: {what}"
+        if message.content and message.role != "tool" and says_nothing(message.content):
+            yield "empty", f"turn {index} ({message.role}) has nothing but punctuation or invisible characters"
+        if message.role == "assistant" and message.trained and (what := cut_off(message.content)):
+            yield "truncated", f"turn {index}, an answer: {what}"
+    if what := _other_language(dialog):
+        yield "language", what
+    yield from (("turn order", what) for what in order_problems(dialog))
+    broken = list(call_problems(dialog, shop.tools))
+    yield from (("tool call", what) for what in broken)
+    if lengths and not broken:
+        yield from (("length", what) for what in lengths.problems(dialog, shop))
 
 
-def _same_texts(utterances: dict[str, Utterance]) -> tuple[list[Finding], int]:
-    """Texts that carry two labels, and the number of those that carry the same one again."""
-    first: dict[str, str] = {}
-    findings, duplicates = [], 0
-    for place, row in utterances.items():
-        before = first.setdefault(normalized(row.text), place)
-        if before == place:
-            continue
-        if utterances[before].intent == row.intent:
-            duplicates += 1
-        else:
-            other = utterances[before].intent
-            findings.append(Finding("contradiction", place, f"{row.text!r} is {row.intent}, and {other} at {before}"))
-    return findings, duplicates
+def _other_language(dialog: Dialog) -> str:
+    """A dialog in another language, or answers in another: single turns of a customer may be mixed."""
+    answers = " ".join(message.content for message in dialog.messages if message.role == "assistant")
+    asked = " ".join(message.content for message in dialog.messages if message.role == "user")
+    for said, text in (("reads", f"{asked} {answers}"), ("the answers read", answers)):
+        if other := another_language(text, dialog.language):
+            return f"declared {_NAMES[dialog.language]}, {said} as {other}"
+    return ""
 
 
 def _leaks(utterances: dict[str, Utterance], dialogs: dict[str, Dialog], shop: Shop) -> Iterator[Finding]:
@@ -153,7 +160,3 @@ def _leaks(utterances: dict[str, Utterance], dialogs: dict[str, Dialog], shop: S
     for index, case, similarity in conversation_firewall(shop).leaks(whole):
         what = f"{whole[index]!r} repeats the frozen tool case {case!r} ({similarity:.2f})"
         yield Finding("leak", list(dialogs)[index], what)
-
-
-def _short(text: str, length: int = 60) -> str:
-    return repr(text if len(text) <= length else text[: length - 1] + "…")

@@ -4,14 +4,22 @@ A row that does not fit raises ValueError with what is wrong; whoever reads the 
 sound and files in messages.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from data.chat import language_of
+from data.jsontext import decoded, kind_of, shown
 from data.schema import Dialog, Language
 
-_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+_OPENAI = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+_SHAREGPT = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
 def from_openai(row: Mapping[str, Any], id: str, source: str, language: Language | None = None) -> Dialog:
@@ -20,9 +28,10 @@ def from_openai(row: Mapping[str, Any], id: str, source: str, language: Language
     Arguments come as JSON strings, `content` may be null or a list of text parts, `weight: 0` marks a turn not to learn,
     and the older `function_call` and role `function` are read as a call and its result.
     """
-    messages = [_openai_message(dict(message), index) for index, message in enumerate(_listed(row, "messages"))]
-    tools = list(row.get("tools") or [])
-    tools += [{"type": "function", "function": function} for function in row.get("functions") or []]
+    messages = [_openai_message(message, index) for index, message in enumerate(_objects(row, "messages"))]
+    tools = [dict(tool) for tool in _objects(row, "tools", optional=True)]
+    functions = _objects(row, "functions", optional=True)
+    tools += [{"type": "function", "function": function} for function in functions]
     return _dialog(messages, tools, id, source, language)
 
 
@@ -31,29 +40,30 @@ def from_sharegpt(row: Mapping[str, Any], id: str, source: str, language: Langua
 
     `tools` may be a list or its JSON, and so may be a call's `arguments`; `system` beside the conversation is its first turn.
     """
-    messages: list[dict[str, Any]] = [{"role": "system", "content": row["system"]}] if row.get("system") else []
-    for index, turn in enumerate(_listed(row, "conversations")):
-        said, text = str(turn.get("from")), turn.get("value") or ""
+    system = _text(row.get("system"), "system")
+    messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+    for index, turn in enumerate(_objects(row, "conversations")):
+        said, text = turn.get("from"), _text(turn.get("value"), f"turn {index}: value")
         if said == "function_call":
             calls = _json(text, f"turn {index}: the function call")
-            messages.append({"role": "assistant", "tool_calls": _calls(calls if isinstance(calls, list) else [calls])})
+            calls = calls if isinstance(calls, list) else [calls]
+            messages.append({"role": "assistant", "tool_calls": _calls(calls, index)})
         elif said in ("observation", "tool"):
             messages.append({"role": "tool", "content": text})
-        elif said in _ROLES:
-            messages.append({"role": _ROLES[said], "content": text})
         else:
-            known = ", ".join([*_ROLES, "function_call", "observation"])
-            raise ValueError(f"turn {index}: from {said!r}; expected one of {known}")
-    tools = row.get("tools") or []
-    tools = _json(tools, "tools") if isinstance(tools, str) else tools
-    wrapped = [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]
+            role = _role("from", said, _SHAREGPT, index, "function_call", "observation")
+            messages.append({"role": role, "content": text})
+    if isinstance(row.get("tools"), str):
+        row = {**row, "tools": _json(row["tools"], "tools")}
+    tools = _objects(row, "tools", optional=True)
+    wrapped = [dict(tool) if "function" in tool else {"type": "function", "function": tool} for tool in tools]
     return _dialog(messages, wrapped, id, source, language)
 
 
 def _dialog(
     messages: list[dict[str, Any]], tools: list[dict[str, Any]], id: str, source: str, language: Language | None
 ) -> Dialog:
-    asked = " ".join(message.get("content") or "" for message in messages if message["role"] == "user")
+    asked = " ".join(message["content"] for message in messages if message["role"] == "user")
     return Dialog.model_validate(
         {
             "id": id,
@@ -66,56 +76,71 @@ def _dialog(
     )
 
 
-def _openai_message(message: dict[str, Any], index: int) -> dict[str, Any]:
-    role = message.get("role")
-    role = {"developer": "system", "function": "tool"}.get(str(role), role)
-    turn: dict[str, Any] = {"role": role, "content": _text(message.get("content"), index)}
-    if message.get("reasoning_content"):
-        turn["reasoning_content"] = message["reasoning_content"]
+def _openai_message(message: Mapping[str, Any], index: int) -> dict[str, Any]:
+    role = _role("role", message.get("role"), _OPENAI, index)
+    turn: dict[str, Any] = {"role": role, "content": _text(message.get("content"), f"turn {index}: content")}
+    for key in ("reasoning_content", "tool_call_id"):
+        if message.get(key):
+            turn[key] = message[key]
     if message.get("function_call"):
-        turn["tool_calls"] = _calls([message["function_call"]])
+        turn["tool_calls"] = _calls([message["function_call"]], index)
     elif message.get("tool_calls"):
-        calls = message["tool_calls"]
-        turn["tool_calls"] = [
-            call | {"id": given.get("id")}
-            for call, given in zip(_calls([given.get("function") for given in calls]), calls, strict=True)
-        ]
-    if message.get("tool_call_id"):
-        turn["tool_call_id"] = message["tool_call_id"]
+        given = _objects(message, "tool_calls", where=f"turn {index}: ")
+        calls = _calls([one.get("function") for one in given], index)
+        turn["tool_calls"] = [call | {"id": one.get("id")} for call, one in zip(calls, given, strict=True)]
     if message.get("weight") == 0:
         turn["trained"] = False
     return turn
 
 
-def _text(content: Any, index: int) -> str:
-    if isinstance(content, list):
-        if other := {str(part.get("type")) for part in content} - {"text"}:
-            raise ValueError(f"turn {index}: parts of type {', '.join(sorted(other))}; only text can be learned")
-        return "".join(part.get("text", "") for part in content)
-    return content or ""
+def _role(key: str, said: Any, known: Mapping[str, str], index: int, *more: str) -> str:
+    if not isinstance(said, str) or said not in known:
+        found = repr(said) if isinstance(said, str) else shown(said)
+        raise ValueError(f"turn {index}: {key} {found}; expected one of {', '.join([*known, *more])}")
+    return known[said]
 
 
-def _calls(calls: list[Any]) -> list[dict[str, Any]]:
+def _text(content: Any, where: str) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list) or not all(isinstance(part, Mapping) for part in content):
+        raise ValueError(f"{where}: expected a text, found {kind_of(content)}")
+    if other := {str(part.get("type")) for part in content} - {"text"}:
+        raise ValueError(f"{where}: parts of type {', '.join(sorted(other))}; only text can be learned")
+    return "".join(_text(part.get("text"), where) for part in content)
+
+
+def _calls(calls: list[Any], index: int) -> list[dict[str, Any]]:
     found = []
     for call in calls:
-        if not isinstance(call, Mapping) or "name" not in call:
-            raise ValueError(f"a call without a name: {call!r}")
-        arguments = call.get("arguments", {})
+        if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
+            raise ValueError(f"turn {index}: a call without a name: {shown(call)}")
+        name, arguments = call["name"], call.get("arguments", {})
         if isinstance(arguments, str):
-            arguments = _json(arguments or "{}", f"the arguments of {call['name']}")
-        found.append({"function": {"name": call["name"], "arguments": arguments}})
+            arguments = _json(arguments or "{}", f"turn {index}: the arguments of {shown(name)[1:-1]}")
+        if not isinstance(arguments, Mapping):
+            kind = kind_of(arguments)
+            raise ValueError(f"turn {index}: the arguments of {shown(name)[1:-1]}: expected an object, found {kind}")
+        found.append({"function": {"name": name, "arguments": arguments}})
     return found
 
 
-def _listed(row: Mapping[str, Any], key: str) -> list[Any]:
+def _objects(row: Mapping[str, Any], key: str, where: str = "", optional: bool = False) -> list[Mapping[str, Any]]:
+    """The list of objects under a key."""
     listed = row.get(key)
-    if not isinstance(listed, list) or not all(isinstance(turn, Mapping) for turn in listed):
-        raise ValueError(f"{key}: expected a list of turns, found {type(listed).__name__}")
+    if optional and listed is None:
+        return []
+    what = "a list of turns" if key in ("messages", "conversations") else "a list of objects"
+    if not isinstance(listed, list):
+        raise ValueError(f"{where}{key}: expected {what}, found {kind_of(listed) if key in row else 'nothing'}")
+    for index, one in enumerate(listed):
+        if not isinstance(one, Mapping):
+            raise ValueError(f"{where}{key}: expected {what}, found {kind_of(one)} in place {index}")
     return listed
 
 
 def _json(text: str, what: str) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{what}: not JSON ({error})") from error
+        return decoded(text)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error

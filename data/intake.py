@@ -2,7 +2,6 @@
 decided. Not covered: what rows are to each other (`data/staging.py`).
 """
 
-import difflib
 import hashlib
 import json
 from collections import Counter
@@ -13,8 +12,9 @@ from pydantic import ValidationError
 from data.cleaning import cleaned
 from data.errors import BadInput
 from data.firewall import Firewall, case_firewall, conversation_firewall, normalized, user_text
+from data.labels import foreign_label
 from data.rows import SHOWN, Found, explained
-from data.schema import Taxonomy, Utterance
+from data.schema import Utterance
 from data.shop import Shop
 from data.sources import Example
 from data.staging import Dropped, Staged
@@ -65,10 +65,9 @@ class Intake:
         except ValidationError as error:
             self.bad.append(Dropped("malformed", found.place, said(found.row), explained(error)))
             return None
-        if row.intent is None or row.intent in self._taxonomy.intents:
+        if not (foreign := foreign_label(row.intent, self._taxonomy)):
             return row
-        what = f"{row.intent!r} is not in intents.yaml{meant(row.intent, self._taxonomy)}"
-        self.bad.append(Dropped("unknown label", found.place, said(row), what))
+        self.bad.append(Dropped("unknown label", found.place, said(row), foreign))
         return None
 
     def _compare(self, firewall: Firewall, texts: Sequence[tuple[str, str]]) -> None:
@@ -103,12 +102,6 @@ def said(row: Example) -> str:
         return row.text
     calls = (json.dumps(c.function.arguments, ensure_ascii=False) for m in row.messages for c in m.tool_calls)
     return "\n".join([*(message.content for message in row.messages), *calls])
-
-
-def meant(label: str, taxonomy: Taxonomy) -> str:
-    """The end of a message about a label that the taxonomy lacks: the nearest valid one, if any is near."""
-    near = difflib.get_close_matches(label, taxonomy.names, n=1)
-    return f"; meant {near[0]}?" if near else ""
 
 
 def refusal(problems: Sequence[Dropped]) -> BadInput:

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from data.errors import BadInput
 from data.rows import all_good, explained, model_rows
+from data.yamltext import yaml_value
 
 Language = Literal["en", "zh"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -208,12 +208,7 @@ def read_yaml(path: Path, model: type[M]) -> M:
     Raises:
         BadInput: the file is missing, is not YAML, or does not fit; all problems at once.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not valid YAML: {error}") from error
+    content = yaml_value(path, f"YAML with {', '.join(model.model_fields)}")
     try:
         return model.model_validate(content)
     except ValidationError as error:

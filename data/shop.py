@@ -19,7 +19,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from data.artifact import file_digest, json_digest
 from data.chat import Prompts
 from data.errors import BadInput
+from data.jsontext import decoded
+from data.rows import explained
 from data.schema import FaqCalibration, FaqEntry, FaqPair, IntentCase, Strict, Taxonomy, ToolCase, read_jsonl, read_yaml
+from data.textfile import whole_text
 
 _HERE = Path(__file__).resolve().parent
 M = TypeVar("M", bound=BaseModel)
@@ -90,11 +93,14 @@ class Shop:
     def tools(self) -> dict[str, dict[str, Any]]:
         """Every tool schema by name, in OpenAI's shape."""
         path = self.folder / "tools.json"
+        expected = "a JSON list of tools in OpenAI's shape"
         try:
-            tools = TypeAdapter(list[dict[str, Any]]).validate_json(path.read_bytes())
+            tools = TypeAdapter(list[dict[str, Any]]).validate_python(decoded(whole_text(path, expected)))
             return {tool["function"]["name"]: tool for tool in tools}
-        except (OSError, ValidationError, KeyError, TypeError) as error:
-            raise BadInput(f"{path}: expected a JSON list of tools in OpenAI's shape: {error}") from error
+        except ValidationError as error:
+            raise BadInput(f"{path}: expected {expected}: {explained(error)}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadInput(f"{path}: expected {expected}; {type(error).__name__}: {error}") from error
 
     def training_files(self, stem: Literal["utterances", "dialogs"]) -> list[Path]:
         """The JSON lines of the shop's own utterances or dialogs, at least one file."""

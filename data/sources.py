@@ -4,7 +4,6 @@ Every adapter yields rows of the one schema (`data/schema.py`), each with its pl
 yet: action logs (ABCD), dialog-state corpora (MultiWOZ, CrossWOZ), production traces, sets larger than memory.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from data.conversations import from_openai, from_sharegpt
-from data.errors import BadInput
-from data.rows import Found, all_good, model_rows, object_rows
+from data.rows import Found, all_good, first_object, model_rows, object_rows
 from data.schema import Dialog, Language, Strict, Text, Utterance
 from data.shop import Shop
 from data.tables import Columns, dataset_rows, table_rows
@@ -142,16 +140,9 @@ def guessed(path: Path) -> Source:
 
 
 def first_keys(path: Path) -> frozenset[str]:
-    """The keys of the first row of a JSON lines file.
+    """The keys of the first good row of a JSON lines file; none if its first lines are all bad.
 
     Raises:
-        BadInput: there is no such file, or its first row is not a JSON object.
+        BadInput: there is no such file, or it cannot be opened.
     """
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file; expected JSON lines of dialogs or utterances")
-    with path.open(encoding="utf-8", errors="replace") as file:
-        first = next((line for line in file if line.strip()), "{}")
-    try:
-        return frozenset(json.loads(first).keys())
-    except (ValueError, AttributeError) as error:
-        raise BadInput(f"{path}:1: not a JSON object; expected one dialog or utterance a line") from error
+    return frozenset(first_object(path))

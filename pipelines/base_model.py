@@ -54,6 +54,13 @@ def prepare_base(store: ArtifactStore, source: BaseModelSource) -> Base:
     )
 
 
+def base_tokenizer(source: BaseModelSource) -> Any:
+    """The tokenizer that a base will have, before its weights are made ready. Raises what `prepare_base` raises."""
+    tokenizer = _tokenizer(_locate(source.tokenizer if isinstance(source, RandomBase) else source))
+    _add_tokens(tokenizer)
+    return tokenizer
+
+
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a prepared checkpoint, from disk alone."""
     from transformers import AutoTokenizer

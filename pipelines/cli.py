@@ -58,6 +58,10 @@ def release(
 @data_app.command("check")
 def data_check(
     path: Annotated[Path, typer.Argument(help="A JSON lines, CSV, TSV or Parquet file, or a shop's folder.")],
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", help="Also measure in tokens of this recipe's base what is too long for it."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say what training would keep of some data, and all that is wrong with it (exit code 1); nothing is changed."""
@@ -65,7 +69,7 @@ def data_check(
         from data.shop import Shop
         from pipelines.prepare import check_data, show_findings
 
-        answer.body = check_data(path, Shop.default())
+        answer.body = check_data(path, Shop.default(), Recipe.read(recipe) if recipe else None)
         answer.exit_code = 1 if answer.body["findings"] else 0
         show_findings(answer.body)
 

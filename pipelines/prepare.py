@@ -13,14 +13,17 @@ from data.artifact import ArtifactStore, Base, Corpus, folder_files, json_digest
 from data.build import build_corpus
 from data.chat import Row
 from data.check import Finding, check
+from data.lengths import Lengths
 from data.rows import SHOWN
 from data.schema import IntentCase, read_jsonl
 from data.shop import Shop
 from data.sources import Example, ShopSource, guessed
-from pipelines.base_model import load_tokenizer
+from pipelines.base_model import base_tokenizer, load_tokenizer
 from pipelines.encode import encode
 from pipelines.screen import counted, screen
 from recipes.recipe import Recipe
+
+PLACES = 3  # further places of a finding that the screen shows
 
 
 def prepare(store: ArtifactStore, shop: Shop, recipe: Recipe, base: Base) -> Corpus:
@@ -62,17 +65,18 @@ def tokenizer_digest(base: Base) -> str:
     )
 
 
-def check_data(path: Path, shop: Shop) -> dict[str, Any]:
+def check_data(path: Path, shop: Shop, recipe: Recipe | None = None) -> dict[str, Any]:
     """Looks at a file in a form that a source knows, or at a whole shop, and says what training would keep of it and
-    everything that is wrong with it. Changes nothing.
+    everything that is wrong with it; with a recipe also which rows are too long for it. Changes nothing.
 
     Raises:
         BadInput: there is no such file, or it has none of the known forms.
     """
     shop = Shop.open(path) if path.is_dir() else shop
-    checked = check((ShopSource(name="shop") if path.is_dir() else guessed(path)).rows(shop), shop)
+    lengths = _lengths(recipe) if recipe else None
+    checked = check((ShopSource(name="shop") if path.is_dir() else guessed(path)).rows(shop), shop, lengths)
     rows: list[Example] = [*checked.utterances.values(), *checked.dialogs.values()]
-    bad = {finding.place: str(finding.kind) for finding in checked.findings}
+    bad = {place: str(finding.kind) for finding in checked.findings for place in finding.places}
     dropped = Counter(bad.values()) + Counter(duplicate=checked.duplicates)
     return {
         "rows": checked.rows,
@@ -85,6 +89,7 @@ def check_data(path: Path, shop: Shop) -> dict[str, Any]:
         "leaks": checked.counts["leak"],
         "findings": {kind: _places(checked.findings, kind) for kind in checked.counts},
         "pii_redacted": 0,
+        **({"tokens": lengths.summary()} if lengths else {}),
     }
 
 
@@ -93,9 +98,11 @@ def show_findings(body: dict[str, Any]) -> None:
     out = screen()
     out.print_json(data={key: value for key, value in body.items() if key != "findings"})
     for kind, findings in body["findings"].items():
-        out.print(f"\n[bold red]{kind}[/] ({len(findings)})")
+        out.print(f"\n[bold red]{kind}[/] ({sum(len(finding['places']) for finding in findings)})")
         for finding in findings[:SHOWN]:
-            out.print(f"  {finding['place']}: {finding['what']}", markup=False, soft_wrap=True)
+            first, *more = finding["places"]
+            also = f" ({len(more) + 1} rows, also {', '.join(more[:PLACES])}{', ...' if len(more) > PLACES else ''})"
+            out.print(f"  {first}: {finding['what']}{also if more else ''}", markup=False, soft_wrap=True)
         if len(findings) > SHOWN:
             out.print(f"  ... and {len(findings) - SHOWN} more (all of them with --json)")
 
@@ -113,5 +120,15 @@ def corpus_summary(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _places(findings: Iterable[Finding], kind: str) -> list[dict[str, str]]:
-    return [{"place": finding.place, "what": finding.what} for finding in findings if finding.kind == kind]
+def _places(findings: Iterable[Finding], kind: str) -> list[dict[str, Any]]:
+    return [{"what": finding.what, "places": list(finding.places)} for finding in findings if finding.kind == kind]
+
+
+def _lengths(recipe: Recipe) -> Lengths:
+    tokenizer = base_tokenizer(recipe.base)
+
+    def count(row: Row) -> tuple[int, int]:
+        encoded = encode(tokenizer, row)
+        return len(encoded.prompt), len(encoded.completion)
+
+    return Lengths(count, recipe.train.max_length, recipe.serve.answer_tokens)

@@ -8,12 +8,12 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, Field, PositiveInt, ValidationError, model_validator
 
 from data.errors import BadInput
 from data.schema import Language, Strict
 from data.sources import Source
+from data.yamltext import yaml_value
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Figure = Literal["intent_macro_f1", "retention", "tool_call_accuracy", "unparsable"]
@@ -180,15 +180,8 @@ class Recipe(Strict):
         Raises:
             BadInput: the file is missing, not YAML, or does not fit; every problem is named, with the valid keys.
         """
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            known = ", ".join(sorted(f"recipes/{p.name}" for p in RECIPES.glob("*.yaml")))
-            raise BadInput(
-                f"{path}: no readable recipe ({error.strerror}); those of this repository: {known}"
-            ) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path}: not valid YAML: {error}") from error
+        known = ", ".join(sorted(f"recipes/{p.name}" for p in RECIPES.glob("*.yaml")))
+        content = yaml_value(path, f"a recipe; those of this repository: {known}")
         if not isinstance(content, dict):
             raise BadInput(f"{path}: expected a mapping with the keys {', '.join(cls.model_fields)}")
         try:

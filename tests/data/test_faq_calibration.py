@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from data.firewall import Firewall, normalized
 from data.chat import language_of
 from data.errors import BadInput
+from data.firewall import Firewall, normalized
 from data.schema import FaqCalibration, write_jsonl
 from data.shop import Shop
 

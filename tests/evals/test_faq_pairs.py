@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from data.firewall import Firewall, normalized
 from data.chat import language_of
+from data.firewall import Firewall, normalized
 from data.schema import Language
 from data.shop import Shop
 

@@ -31,7 +31,7 @@ def test_every_command_is_there_and_takes_json() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("release", "nowhere.yaml"), 2, "no readable recipe"),
+        (("release", "nowhere.yaml"), 2, "no such file"),
         (("release", str(ROOT / "recipes" / "qwen3-tiny.yaml"), "--data", "/nowhere"), 2, "is not a shop"),
         (("data", "check", "nowhere.jsonl"), 2, "no such file"),
         (("evaluate", "--cases", "nowhere.jsonl"), 2, "no such file"),
