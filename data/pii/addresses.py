@@ -60,7 +60,7 @@ def find_by_rule(text: str) -> list[Span]:
 
 _BEFORE = re.compile(
     r"(?:(?:\b(?i:" + _UNIT + r")\s*#?\w{1,6}|\b(?i:" + _UNIT + r") [A-Z]\w+|\d{1,3}/F|\d{1,3}(?:st|nd|rd|th) [Ff]loor"
-    r"|[Tt]he [A-Z][\w'’]*(?: [A-Z][\w'’]*){0,2}|[A-Z][\w'’]*(?: [A-Z][\w'’]*){0,2} (?:House|Hotel|Inn|Hostel|School|College|Hospital|Tower|Court|Building|Arcade|Mansions?|Cottage|Rectory|Farm|Plaza|Centre|Center|Mall|Gardens?|Village))"
+    r"|[Tt]he [A-Z][\w'’]*(?: [A-Z][\w'’]*){0,2}|(?!Order|Number|Ref)[A-Z][a-z]+ \d{1,3}(?:-\d+)?,|[A-Z][\w'’]*(?: [A-Z][\w'’]*){0,2} (?:House|Hotel|Inn|Hostel|School|College|Hospital|Tower|Court|Building|Arcade|Mansions?|Cottage|Rectory|Farm|Plaza|Centre|Center|Mall|Gardens?|Village))"
     r",?\s+)+$|\b(?i:" + _UNIT + r")\s$"
 )
 _AFTER = re.compile(

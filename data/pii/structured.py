@@ -33,6 +33,10 @@ _TRACKING = re.compile(
     r"1Z[0-9A-Z]{16}|(?:SF|YT|ZTO|STO|JT|YD|DP[KD]?|DPD|JD[A-Z]{0,2}|LP|UB)\d{9,18}|[A-Z]{2}\d{9}[A-Z]{2}|9[2-5]\d{18,20}",
     re.IGNORECASE,
 )
+_CARD_RANGE = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|(?:5[0-9]|2[2-7])\d{14}|3[47]\d{13}|35\d{14}|3[0689]\d{12}|6(?:0|4|5)\d{14}|6[2-9]\d{14,17}"
+)
+_CARD_GROUPS = re.compile(r"\d+|\d{4}(?:[ -]\d{4}){2,3}(?:[ -]\d{1,4})?|\d{4}[ -]\d{6}[ -]\d{5}|\d{6}[ -]\d{10,13}")
 _UNIT = re.compile(
     r"\s*(?:[x×*]\s*\d|%|°|(?:ml|l|kg|g|mg|cm|mm|m|km|w|kw|kwh|v|mah|gb|tb|mb|hz|rpm|dpi|px|pcs|pieces?|points?|days?|hours?|minutes?|weeks?|months?"
     r"|years?|people|pupils|pages?|copies|dollars?|euros?|pounds?|yuan|usd|eur|gbp|rmb|cny)\b"
@@ -108,7 +112,7 @@ def _checked_kind(plain: str, start: int, end: int, near: Cue) -> Kind | None:
     written = plain[start:end]
     digits = re.sub(r"[^\dXx]", "", written)
     word = near.kind
-    if word in ("phone", "id_card", "bank_card") and not names_it(plain, near, start):
+    if not names_it(plain, near, start):
         word = ""
     if not 7 <= len(digits) <= 19 or word == "none":
         return None
@@ -143,12 +147,15 @@ def _is_id_card(digits: str, written: str, word: str) -> bool:
 
 
 def _is_card(digits: str, written: str, word: str) -> bool:
-    """A card number: 13 to 19 digits of a known range, Luhn's check digit; after a word that says card without them."""
+    """A card number: a known range at its length, in groups as on a card, with Luhn's check digit; right after a word that
+    says card without them."""
     from stdnum import luhn
 
     if not 13 <= len(digits) <= 19 or not digits.isdigit() or re.search(r"[.()+]", written):
         return False
-    return word == "bank_card" or bool(re.match(r"[3-6]|2[2-7]", digits) and luhn.is_valid(digits))
+    return word == "bank_card" or bool(
+        _CARD_RANGE.fullmatch(digits) and _CARD_GROUPS.fullmatch(written) and luhn.is_valid(digits)
+    )
 
 
 def _is_iban(written: str) -> bool:
@@ -160,12 +167,12 @@ def _is_iban(written: str) -> bool:
 def _is_phone(written: str, digits: str, word: str, before: str) -> bool:
     """A valid number of some country's plan, written so that it is no order number; right after a word that says phone any
     number of seven digits or more. `before` is the text before it."""
+    if written.startswith("+") or re.match(r"00[ -]?[1-9]", written):
+        return _is_valid_phone("+" + digits.lstrip("0"), None)
     if word in ("order", "tracking"):
         return False
     if re.fullmatch(r"(?:86)?1[3-9]\d{9}", digits) and "." not in written:
         return True
-    if written.startswith("+") or re.match(r"00[ -]?[1-9]", written):
-        return _is_valid_phone("+" + digits.lstrip("0"), None)
     if word == "phone":
         return True
     if not written.isdigit() or digits.startswith("0"):
