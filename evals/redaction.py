@@ -1,7 +1,7 @@
 """How much personal data `data.pii` finds in texts with marked spans, and how much of what it finds is none.
 
-A marked span is found if spans of its kind cover all its letters and digits; a found span is right if at least half of it lies in
-marks of its kind. Run it with `python -m evals.redaction`, which lists every miss. Not covered: what surrogates are put there.
+A marked span is found if spans of its kind cover all its letters and digits; a found span is right if at least half of it lies
+in marks of its kind. `python -m evals.redaction` lists every miss. Not covered: what surrogates are put there.
 """
 
 from collections import Counter, defaultdict

@@ -1,7 +1,7 @@
 """Street addresses by rule: a house number with a street's name, and what is written around them.
 
-Fast and blind to context; the recognizer of `data/pii/people.py` starts from these and adds what only a language model sees. Not
-covered: addresses without any number or box, countries with other habits than those of the patterns.
+Fast and blind to context; `data/pii/people.py` starts from these and adds what only a language model sees. Not covered:
+addresses without any number or box, countries with other habits than those of the patterns.
 """
 
 import re
@@ -12,7 +12,10 @@ _STREET = (
     r"(?:street|st|road|rd|avenue|ave|lane|ln|drive|dr|close|court|ct|crescent|grove|place|pl|square|terrace|way|gardens?|mews|boulevard|blvd|parade"
     r"|hill|row|walk|parkway|pkwy|highway|hwy|quay|green|park|view|rise|broadway|wharf|circle|trail|yard|loop|alley|arcade|path|croft|fields?)"
 )
-_UNIT = r"(?:flat|apt\.?|apartment|unit|suite|ste|room|rm|shop|level|floor|fl|block|blk|tower|building|bldg|entrance|gate|dorm|studio|ward|group|plot|lot|haus|casa|villa|bungalow|house|no\.?|#)"
+_UNIT = (
+    r"(?:flat|apt\.?|apartment|unit|suite|ste|room|rm|shop|level|floor|fl|block|blk|tower|building|bldg|entrance|gate|dorm|studio|ward"
+    r"|group|plot|lot|haus|casa|villa|bungalow|house|no\.?|#)"
+)
 _WORD = r"(?:[A-Z][\w.'’-]*|\d{1,3}(?:st|nd|rd|th)|of|the|de|la|du|[NSEW])"
 _TAIL = (  # what may follow a street, comma by comma: places, units, postal codes
     r"(?:,?\s*(?:(?i:" + _UNIT + r")\s*\w{1,6}"
@@ -60,13 +63,16 @@ def find_by_rule(text: str) -> list[Span]:
 
 _BEFORE = re.compile(
     r"(?:(?:\b(?i:" + _UNIT + r")\s*#?\w{1,6}|\b(?i:" + _UNIT + r") [A-Z]\w+|\d{1,3}/F|\d{1,3}(?:st|nd|rd|th) [Ff]loor"
-    r"|[Tt]he [A-Z][\w'’]*(?: [A-Z][\w'’]*){0,2}|(?!Order|Number|Ref)[A-Z][a-z]+ \d{1,3}(?:-\d+)?,|[A-Z][\w'’]*(?: [A-Z][\w'’]*){0,2} (?:House|Hotel|Inn|Hostel|School|College|Hospital|Tower|Court|Building|Arcade|Mansions?|Cottage|Rectory|Farm|Plaza|Centre|Center|Mall|Gardens?|Village))"
+    r"|[Tt]he [A-Z][\w'’]*(?: [A-Z][\w'’]*){0,2}|(?!Order|Number|Ref)[A-Z][a-z]+ \d{1,3}(?:-\d+)?,"
+    r"|[A-Z][\w'’]*(?: [A-Z][\w'’]*){0,2} (?:House|Hotel|Inn|Hostel|School|College|Hospital"
+    r"|Tower|Court|Building|Arcade|Mansions?|Cottage|Rectory|Farm|Plaza|Centre|Center|Mall|Gardens?|Village))"
     r",?\s+)+$|\b(?i:" + _UNIT + r")\s$"
 )
 _AFTER = re.compile(
     r"(?: (?:[A-Z][\w'’-]+|\d{1,6})(?=\s*(?:[,.;)\"]|$)))?(?:(?<=\d) [A-Z][\w'’-]+(?=\s*(?:[,.;)\"]|$))|,?\s*(?:(?i:"
     + _UNIT
-    + r")\s*\w{1,6}(?:-\w+)*|\d{1,3}(?:st|nd|rd|th) floor(?: left| right)?|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b|[A-Z]\d{2} [A-Z\d]{4}\b|[A-Z]{2,3} \d{4,5}\b|\d{2}-?\d{3,4}\b"
+    + r")\s*\w{1,6}(?:-\w+)*|\d{1,3}(?:st|nd|rd|th) floor(?: left| right)?"
+    r"|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b|[A-Z]\d{2} [A-Z\d]{4}\b|[A-Z]{2,3} \d{4,5}\b|\d{2}-?\d{3,4}\b"
     r"|(?<=,)\s*[A-Z][\w'’-]*(?: [A-Z][\w'’-]*){0,2}(?=\s*(?:[,.;)\"]|$| \d)))\b)*"
 )
 

@@ -21,8 +21,9 @@ _TITLED = re.compile(
     f"(?:(?<![\u4e00-\u9fff])|(?<={_SPEAKING_OF}))({_SURNAME})(?={_TITLE})|({_SURNAME})(?=先生|女士|小姐|师傅|经理|主管)"
 )
 _ROLE = (
-    "(?:我叫|[她他]叫|名叫|叫做|名字(?:是|改成|叫)?|姓名|收[件货]人|联系人|寄件人|签收人|持卡人|户名|抬头(?:个人)?|署名|落款|本人|我是|实名|登记的?|员工|快递员|客服|主管"
-    "|老[公婆师]|[儿女]子|女儿|[我她他]?[爸妈弟妹哥姐]|朋友|同[事学]|室友|邻居|班长|不好意思)(?:显示|改成|[是叫为写开给])?[:：，, ]?\\s?"
+    "(?:我叫|[她他]叫|名叫|叫做|名字(?:是|改成|叫)?|姓名|收[件货]人|联系人|寄件人|签收人|持卡人|户名|抬头(?:个人)?|署名|落款|本人|我是|实名"
+    "|登记的?|员工|快递员|客服|主管|老[公婆师]|[儿女]子|女儿|[我她他]?[爸妈弟妹哥姐]|朋友|同[事学]|室友|邻居|班长|不好意思)"
+    "(?:显示|改成|[是叫为写开给])?[:：，, ]?\\s?"
 )
 _AFTER_NAME = r"[，,。.；;!！、）)（(\s\d\"”]|[收会在说已取的电态推]|代收|$"
 _CALLED = re.compile(f"{_ROLE}({_SURNAME}[\u4e00-\u9fff]{{1,2}}?)(?={_AFTER_NAME})")
@@ -30,13 +31,17 @@ _SURNAMED = re.compile(f"(?:我姓|免贵姓|贵姓[:：]?|姓)({_SURNAME})(?=[�
 _NICKNAME = re.compile(
     f"(?:(?<![\u4e00-\u9fff])|(?<=[是给让找跟和叫问]))([老小阿]{_SURNAME})(?=[^\u4e00-\u9fff]|[啊呀吧呢收代帮的说在来去拿签]|$)"
 )
-_DOTTED = re.compile("(?:(?![是给叫人收写到为成件寄])[\u4e00-\u9fff]){2,8}(?:·[\u4e00-\u9fff]{2,8}?)+(?=[^\u4e00-\u9fff]|[的收寄代在说]|$)")
+_DOTTED = re.compile(
+    "(?:(?![是给叫人收写到为成件寄])[\u4e00-\u9fff]){2,8}(?:·[\u4e00-\u9fff]{2,8}?)+(?=[^\u4e00-\u9fff]|[的收寄代在说]|$)"
+)
 _LATIN = re.compile(r"(?<![A-Za-z])[A-Z][a-z]+(?: [A-Z][a-z]+){0,2}(?![A-Za-z])")
 _LATIN_CUE = re.compile(r"(?:[叫名写是找给系转户]|[收件货]人|^)[:：, ，]?\s?$")
 _NAMED = re.compile(r"(?:名|[收件货]人|联系人|叫)[是为写]?[:：]?\s?$")
 _AFTER_LATIN = re.compile(r"\s?(?:收|代收|下的单|本人|的包裹|的快递)")
 _PERSON = re.compile("[\u4e00-\u9fff]{2,4}|[\u4e00-\u9fff]{1,8}·[\u4e00-\u9fff·]{1,12}")
-_NO_NAME = re.compile("[订这那一两的我你他]单|单号|号码|哈哈|地址|快递|老妹|花呗|[明今昨后前]儿|小客|客服|卡里|免贵|签收|卡户|客户|收件")
+_NO_NAME = re.compile(
+    "[订这那一两的我你他]单|单号|号码|哈哈|地址|快递|老妹|花呗|[明今昨后前]儿|小客|客服|卡里|免贵|签收|卡户|客户|收件"
+)
 _TITLE_AT_END = re.compile(f"{_TITLE}$")
 
 
@@ -54,11 +59,10 @@ def chinese_names(text: str, words: Words) -> Iterator[Span]:
                 yield Span(*match.span(group), "name")
     for match in _LATIN.finditer(text):
         first = match[0].split()[0]
-        if " " in match[0] and _NAMED.search(text, 0, match.start()):
-            yield Span(*match.span(), "name")
-        elif first in given_names() and (
-            " " in match[0] or _LATIN_CUE.search(text, 0, match.start()) or _AFTER_LATIN.match(text, match.end())
-        ):
+        before = match.start()
+        known = first in given_names() and (" " in match[0] or bool(_LATIN_CUE.search(text, 0, before)))
+        named = " " in match[0] and bool(_NAMED.search(text, 0, before))
+        if known or named or (first in given_names() and _AFTER_LATIN.match(text, match.end())):
             yield Span(*match.span(), "name")
 
 

@@ -1,8 +1,8 @@
 """Personal data of a whole example replaced by surrogates: the one function that a build calls on each row.
 
 A value found anywhere in a dialog is replaced everywhere in it: what the customer says, the call's arguments, the tool's result
-(as JSON, which stays JSON) and the thinking. Not touched: ids of rows and calls, tool schemas, keys of objects, a mention of only
-a number's last digits.
+(as JSON, which stays JSON) and the thinking. Not touched: ids of rows and calls, tool schemas, keys of objects, a mention of
+only a number's last digits.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from data.pii.spans import PEOPLE, Kind, Span, merged
 from data.pii.surrogates import Surrogates, canonical
@@ -19,7 +19,8 @@ from data.pii.text import find
 from data.pii.words import word_set
 from data.schema import Dialog, Function, Message, ToolCall, Utterance
 
-E = TypeVar("E", Utterance, Dialog)
+Example = Utterance | Dialog
+E = TypeVar("E", bound=Example)
 Change = Callable[[str, str], str]  # the key it stands under ("" if none) and a text, to another text
 
 # Keys of arguments and results that say what their value is.
@@ -54,7 +55,7 @@ def redact(example: E, *, people: bool, key: str = "") -> tuple[E, dict[str, int
     seed = hmac.new(key.encode(), content.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
     surrogates = Surrogates(seed, known, example.language)
     replacement = _Replacement(known, surrogates, people)
-    return _changed(example, replacement), dict(replacement.counts)
+    return cast(E, _changed(example, replacement)), dict(replacement.counts)
 
 
 class _Replacement:
@@ -138,7 +139,7 @@ def _parts(known: dict[str, Kind]) -> dict[str, Kind]:
     }
 
 
-def _texts(example: Utterance | Dialog) -> Iterator[tuple[str, str]]:
+def _texts(example: Example) -> Iterator[tuple[str, str]]:
     """Every text of an example with the key it stands under."""
     seen: list[tuple[str, str]] = []
 
@@ -150,7 +151,7 @@ def _texts(example: Utterance | Dialog) -> Iterator[tuple[str, str]]:
     yield from seen
 
 
-def _changed(example: E, change: Change) -> E:
+def _changed(example: Example, change: Change) -> Example:
     if isinstance(example, Utterance):
         return example.model_copy(update={"text": change("", example.text)})
     return example.model_copy(

@@ -1,7 +1,7 @@
 """Names and addresses in Latin script: from Rampart's tokens, completed by rules.
 
-Rules add the name after "Mrs" or "this is", the unit before a street, the country after a town. Not covered: names written small
-that are in no list of given names.
+Rules add the name after "Mrs" or "this is", the unit before a street, the country after a town. Not covered: names written
+small that are in no list of given names.
 """
 
 import re
@@ -16,16 +16,17 @@ from data.pii.words import word_set
 
 Token = tuple[int, int, str, float]  # start, end, label and probability, as data/pii/taggers.py gives them
 
-_TITLED = re.compile(
-    r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Madam|Sir)\b\.? ((?:[A-Z][\w'’-]+)(?: [A-Z][\w'’-]+){0,2})"
-)
+_TITLED = re.compile(r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Madam|Sir)\b\.? ((?:[A-Z][\w'’-]+)(?: [A-Z][\w'’-]+){0,2})")
 _CALLED = re.compile(
-    r"(?:\b(?:[Tt]his is|[Mm]y name(?:'s| is)|[Nn]ame:|[Ii]t's|I'm|I am|[Rr]egards,?|[Cc]heers,?|[Tt]hanks,|[Yy]ours,|[Dd]ear|[Rr]ecipient(?: is|:| to)?"
-    r"|[Ss]igned for by|[Aa]sk for|[Aa]ttn:?|[Cc]/o|to the name|in the name of|under|[Hh]ello|[Hh]i|[Hh]ey)\s+)((?:[A-Z][\w'’-]+)(?: [A-Z][\w'’-]+){0,2})"
+    r"(?:\b(?:[Tt]his is|[Mm]y name(?:'s| is)|[Nn]ame:|[Ii]t's|I'm|I am|[Rr]egards,?|[Cc]heers,?"
+    r"|[Tt]hanks,|[Yy]ours,|[Dd]ear|[Rr]ecipient(?: is|:| to)?"
+    r"|[Ss]igned for by|[Aa]sk for|[Aa]ttn:?|[Cc]/o|to the name|in the name of|under|[Hh]ello|[Hh]i|[Hh]ey)\s+)"
+    r"((?:[A-Z][\w'’-]+)(?: [A-Z][\w'’-]+){0,2})"
 )
 _HERE = re.compile(r"((?:[A-Z][\w'’-]+)(?: [A-Z][\w'’-]+){0,2})(?= here\b)")
 _CALLED_SMALL = re.compile(
-    r"\b(?:its|it's|i'?m|i am|this is|name is|name'?s|tell|ask|cheers|thanks|regards|hi|hey|hello)\s+([a-z]{3,})\b", re.IGNORECASE
+    r"\b(?:its|it's|i'?m|i am|this is|name is|name'?s|tell|ask|cheers|thanks|regards|hi|hey|hello)\s+([a-z]{3,})\b",
+    re.IGNORECASE,
 )
 _NAME_GAP = re.compile(r"\s(?:(?:de|del|da|di|dos|du|van|von|der|den|la|le|el|al|bin) ){0,2}|\s?[A-Z]\.\s?|['’-]|\.\s")
 _ADDRESS_GAP = re.compile(r"[\s,;/#|-]{0,4}|\.,\s?|(?:(?<=[A-Z][a-z])|(?<=[A-Z][a-z]{2})|(?<=[A-Z][a-z]{3}))\.\s")
@@ -70,7 +71,10 @@ def _addresses(text: str, tokens: Sequence[Token]) -> Iterator[Span]:
     """Runs of the model's places with a street among them, and what the rules find."""
     rules = [(s.start, s.end) for s in find_by_rule(text)]
     sure = [(s, e, label) for s, e, label, probability in tokens if label not in NAMES and probability >= _SURE_PLACE]
-    streets = [*rules, *((s, e) for s, e, label in sure if label == "STREET_NAME" and text[s:e].lower() not in _NO_STREET)]
+    streets = [
+        *rules,
+        *((s, e) for s, e, label in sure if label == "STREET_NAME" and text[s:e].lower() not in _NO_STREET),
+    ]
     for start, end in [*_joined(text, [(s, e) for s, e, _ in sure], _ADDRESS_GAP), *rules]:
         if any(s < end and start < e for s, e in streets) and re.search(r"\d", text[start:end]) and end - start > 5:
             yield Span(*completed(text, *_whole_words(text, (start, end))), "address")

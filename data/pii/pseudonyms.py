@@ -1,7 +1,7 @@
 """Invented names and addresses, part by part: a person's surname, given name and street keep their surrogate through a dialog.
 
-Names come from Faker's lists. Of an address the country, province, city and district stay, as a city alone names nobody; streets,
-buildings and every number change. Not covered: the gender of a Chinese given name; whether the invented street exists there.
+Names come from Faker's lists. Of an address the country, province, city and district stay, as a city alone names nobody;
+streets, buildings and every number change. Not covered: the gender of a Chinese given name; whether the invented street exists.
 """
 
 import random

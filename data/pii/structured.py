@@ -28,6 +28,7 @@ _TRIGGER = re.compile(r"[0-9０-９@＠]")
 _AFTER = re.compile(
     r" ?(?:(?:is|was) (?:my|the|an?) order\b|(?:号|这|那|这个|那个|的)?(?:订单|单(?![元独位价])))", re.IGNORECASE
 )
+_STARTS_AS_DATE = re.compile(r"(?:19|20)\d\d([-./ ])\d{1,2}\1\d{1,2}(?!\d)|\d{1,2}([-./])\d{1,2}\2(?:19|20)\d\d")
 _WEAK_ORDER = re.compile(r"(?:\bno\.?|\bnumber|#|\bstatus of|\bcheck|\bcancel|\bdeliver|\bship)\s*$", re.IGNORECASE)
 _TRACKING = re.compile(
     r"1Z[0-9A-Z]{16}|(?:SF|YT|ZTO|STO|JT|YD|DP[KD]?|DPD|JD[A-Z]{0,2}|LP|UB)\d{9,18}|[A-Z]{2}\d{9}[A-Z]{2}|9[2-5]\d{18,20}",
@@ -45,7 +46,8 @@ _UNIT = re.compile(
 )
 _CURRENCY = re.compile(r"(?:[$€£¥￥]|\b(?:USD|EUR|GBP|RMB|CNY))\s?$", re.IGNORECASE)
 _AMOUNT = re.compile(
-    r"(?:\b(?:paid|pay|costs?|price[ds]?|total|charged|worth|house number|(?:apt|flat|unit|suite|room|dorm|block|tower|floor)\.?)"
+    r"(?:\b(?:paid|pay|costs?|price[ds]?|amount|total|balance|charged|worth|house number"
+    r"|(?:apt|flat|unit|suite|room|dorm|block|tower|floor)\.?)"
     r"|花了?|价格?|付了?|共|满|减|约)[\s=]*$",
     re.IGNORECASE,
 )
@@ -176,12 +178,12 @@ def _is_phone(written: str, digits: str, word: str, before: str) -> bool:
     if word == "phone":
         return True
     if not written.isdigit() or digits.startswith("0"):
-        regions = ("CN", "GB", "US")
+        regions: tuple[str, ...] = ("CN", "GB", "US")
     elif len(digits) == 10 and before.isascii() and not _WEAK_ORDER.search(before):
         regions = ("US",)
     else:
         return False
-    return not _DATE.fullmatch(written.replace(".", "-")) and any(_is_valid_phone(digits, region) for region in regions)
+    return not _STARTS_AS_DATE.match(written) and any(_is_valid_phone(digits, region) for region in regions)
 
 
 def _is_valid_phone(number: str, region: str | None) -> bool:

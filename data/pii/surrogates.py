@@ -1,8 +1,8 @@
 """What personal data is replaced by: something else of the same kind, the same each time within one dialog.
 
-A phone stays a valid phone of its country, an ID or bank card keeps its check digit, an order number its letters, dashes and
-length, and two ways of writing one number get two ways of writing one surrogate: so a copied slot can still be learned as copied.
-Names and addresses: `data/pii/pseudonyms.py`. Not covered: meaning inside numbers (a date at the start of an order number is lost).
+A phone stays a valid phone of its country, an ID or bank card keeps its check digit, an order number its letters,
+dashes and length, and two ways of writing one number get two ways of writing one surrogate: so a copied slot can still be
+learned as copied. Names and addresses: `data/pii/pseudonyms.py`. Not covered: meaning inside numbers (a date in one is lost).
 """
 
 import random

@@ -122,7 +122,9 @@ def _package(name: str) -> Path:
     """
     package = find_spec(name)
     if package is None or package.origin is None or find_spec("onnxruntime") is None:
-        raise EnvironmentLacks(f"names and addresses are found by models of packages that are not installed; run: {_INSTALL}")
+        raise EnvironmentLacks(
+            f"names and addresses are found by models of packages that are not installed; run: {_INSTALL}"
+        )
     return Path(package.origin).parent
 
 

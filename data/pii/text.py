@@ -1,8 +1,8 @@
 """Personal data in a text: which spans are what.
 
-Two levels. The structured kinds (order and tracking numbers, phones, e-mail, ID and bank cards) are found by shapes, check digits
-and the words around them (`data/pii/structured.py`): always on, thousands of texts a second. Names and addresses need a recognizer
-with a language model behind it (`data/pii/people.py`): on for data that people really wrote.
+Two levels. The structured kinds (order and tracking numbers, phones, e-mail, ID and bank cards) are found by shapes, check
+digits and the words around them (`data/pii/structured.py`): always on, thousands of texts a second. Names and addresses need a
+recognizer with a language model behind it (`data/pii/people.py`): on for data that people really wrote.
 
 Not covered: numbers spelled out in words, passports and driving licences, user names, what a picture or a link shows. How well
 both levels find what they should is measured by `python -m evals.redaction`.
