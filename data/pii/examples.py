@@ -7,6 +7,7 @@ only a number's last digits.
 
 import hashlib
 import hmac
+import itertools
 import json
 import re
 from collections import Counter
@@ -21,6 +22,7 @@ from data.schema import Dialog, Function, Message, ToolCall, Utterance
 
 Example = Utterance | Dialog
 E = TypeVar("E", bound=Example)
+Found = dict[tuple[str, str], list[Span]]  # by key and text
 Change = Callable[[str, str], str]  # the key it stands under ("" if none) and a text, to another text
 
 # Keys of arguments and results that say what their value is.
@@ -34,7 +36,10 @@ _KEYS: dict[Kind, re.Pattern[str]] = {
     ),
     "address": re.compile(r"(?:\w+_)?addr(?:ess)?|(?:收货|新)?地址", re.IGNORECASE),
 }
-_TOKEN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]+(?:[-/_ ]?[A-Za-z0-9]+)*(?![A-Za-z0-9])")
+# what may be a number found elsewhere: "KX-220918", and "KX 220918" for it
+_TOKEN = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z/_-]*[0-9])[A-Za-z0-9]+(?:[-/_][A-Za-z0-9]+)*")
+_PAIR = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{1,4} [0-9]{3,}(?![A-Za-z0-9])")
+_NAME = re.compile(r"[\u4e00-\u9fff·]{2,12}|[^\W\d_]+(?:[ .'’-]{1,2}[^\W\d_]+){0,4}\.?")
 _STYLES = [(ascii_only, separators) for ascii_only in (False, True) for separators in (None, (",", ":"))]
 
 
@@ -47,27 +52,28 @@ def redact(example: E, *, people: bool, key: str = "") -> tuple[E, dict[str, int
     Raises:
         EnvironmentLacks: `people`, and the recognizers are not installed.
     """
-    texts = list(_texts(example))
-    known = _values(texts, people)
+    found = {place: _found(*place, people) for place in _texts(example)}
+    known = _values(found)
     if not known:
         return example, {}
-    content = "\x1f".join(text for _, text in texts)
+    content = "\x1f".join(text for _, text in found)
     seed = hmac.new(key.encode(), content.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
-    surrogates = Surrogates(seed, known, example.language)
-    replacement = _Replacement(known, surrogates, people)
+    replacement = _Replacement(found, known, Surrogates(seed, known, example.language))
     return cast(E, _changed(example, replacement)), dict(replacement.counts)
 
 
 class _Replacement:
     """Replaces, text by text, what is found there and what was found elsewhere in the dialog."""
 
-    def __init__(self, known: dict[str, Kind], surrogates: Surrogates, people: bool) -> None:
+    def __init__(self, found: Found, known: dict[str, Kind], surrogates: Surrogates) -> None:
         self.counts: Counter[str] = Counter()
+        self._found = found
         self._surrogates = surrogates
-        self._people = people
         self._codes = {canonical(value): kind for value, kind in known.items() if kind not in PEOPLE}
-        self._pattern = _anywhere({**known, **_parts(known)})
-        self._kinds = {**_parts(known), **known}
+        texts = {**_parts(known), **known}
+        self._elsewhere = {
+            value: kind for value, kind in texts.items() if len(value) > 1 and not _TOKEN.fullmatch(value)
+        }
 
     def __call__(self, key: str, text: str) -> str:
         made, end = [], 0
@@ -78,20 +84,22 @@ class _Replacement:
         return "".join([*made, text[end:]])
 
     def _spans(self, key: str, text: str) -> list[Span]:
-        own = _found(key, text, self._people)
-        spans = [*own, *(Span(*match.span(), self._kinds[match[0]]) for match in self._pattern.finditer(text))]
-        for match in _TOKEN.finditer(text) if self._codes else ():
-            if kind := self._codes.get(canonical(match[0])):
-                spans.append(Span(*match.span(), kind))
-        return merged(spans)
+        spans = [*self._found[key, text]]
+        for value, kind in self._elsewhere.items():
+            spans += [Span(start, start + len(value), kind) for start in _places(value, text)]
+        for match in itertools.chain(_TOKEN.finditer(text), _PAIR.finditer(text)) if self._codes else ():
+            if known := self._codes.get(canonical(match[0])):
+                spans.append(Span(*match.span(), known))
+        # a value is one kind in all of a dialog
+        return merged(Span(s.start, s.end, self._codes.get(canonical(text[s.start : s.end]), s.kind)) for s in spans)
 
 
-def _values(texts: list[tuple[str, str]], people: bool) -> dict[str, Kind]:
-    """Every value found in any of the texts; one that is found as two kinds is what it is first."""
+def _values(found: Found) -> dict[str, Kind]:
+    """Every value found in any of the texts; one that is found as two kinds is what a telling key says, or what it is first."""
     known: dict[str, Kind] = {}
     codes: dict[str, Kind] = {}
-    for key, text in texts:
-        for span in _found(key, text, people):
+    for (_, text), spans in sorted(found.items(), key=lambda item: item[0][0] == ""):
+        for span in spans:
             value = text[span.start : span.end]
             known[value] = codes.setdefault(canonical(value), span.kind)
     return known
@@ -100,32 +108,37 @@ def _values(texts: list[tuple[str, str]], people: bool) -> dict[str, Kind]:
 def _found(key: str, text: str, people: bool) -> list[Span]:
     """What a text holds; a value under a telling key is what the key says, under another key the key is its context."""
     for kind, pattern in _KEYS.items() if key else ():
-        if pattern.fullmatch(key) and (people or kind not in PEOPLE) and _may_be(kind, text):
+        if pattern.fullmatch(key) and (people or kind not in PEOPLE) and _may_be(kind, text.strip()):
             start = len(text) - len(text.lstrip())
             return [Span(start, len(text.rstrip()), kind)]
     if not key:
         return find(text, people)
     context = f"{key.replace('_', ' ')} "
     spans = find(context + text, people)
-    return [Span(s.start - len(context), s.end - len(context), s.kind) for s in spans if s.start >= len(context)]
+    return [Span(max(0, s.start - len(context)), s.end - len(context), s.kind) for s in spans if s.end > len(context)]
 
 
-def _may_be(kind: Kind, text: str) -> bool:
-    digits = sum(map(str.isdigit, text))
-    if kind in PEOPLE:
-        return 1 < len(text.strip()) < 200
-    return (
-        digits >= 2 and len(text.strip()) <= 40 and " " not in text.strip()
-        if kind in ("order", "tracking")
-        else digits >= 5
-    )
+def _may_be(kind: Kind, value: str) -> bool:
+    """Whether a value under a key that promises this kind can be of it."""
+    digits = sum(map(str.isdigit, value))
+    if kind == "name":
+        return bool(_NAME.fullmatch(value))
+    if kind == "address":
+        return len(value) < 200 and (digits > 0 or len(value) > 8)
+    return digits >= 2 and len(value) <= 40 and " " not in value if kind in ("order", "tracking") else digits >= 5
 
 
-def _anywhere(known: dict[str, Kind]) -> re.Pattern[str]:
-    """Finds any of the values, the longest first, as whole words where they are Latin; not a Chinese surname alone."""
-    values = sorted((value for value in known if len(value) > 1), key=len, reverse=True)
-    bounded = (f"(?<![A-Za-z0-9]){re.escape(v)}(?![A-Za-z0-9])" if v[:1].isascii() else re.escape(v) for v in values)
-    return re.compile("|".join(bounded) or "(?!)")
+def _places(value: str, text: str) -> Iterator[int]:
+    """Where a value stands in a text, as a whole word if it is Latin."""
+    start = text.find(value)
+    while start >= 0:
+        end = start + len(value)
+        inside = ((text[start - 1 : start] + value[0]).isalnum() and start > 0) or (
+            (value[-1] + text[end : end + 1]).isalnum() and end < len(text)
+        )
+        if not (value.isascii() and inside):
+            yield start
+        start = text.find(value, end)
 
 
 def _parts(known: dict[str, Kind]) -> dict[str, Kind]:
@@ -160,14 +173,12 @@ def _changed(example: Example, change: Change) -> Example:
 
 
 def _changed_message(message: Message, change: Change) -> Message:
-    thinking = message.reasoning_content
-    return message.model_copy(
-        update={
-            "content": _changed_content(message.content, change),
-            "reasoning_content": None if thinking is None else change("", thinking),
-            "tool_calls": tuple(_changed_call(call, change) for call in message.tool_calls),
-        }
-    )
+    content = _changed_content(message.content, change)
+    thinking = change("", message.reasoning_content) if message.reasoning_content else message.reasoning_content
+    calls = tuple(_changed_call(call, change) for call in message.tool_calls)
+    if (content, thinking, calls) == (message.content, message.reasoning_content, message.tool_calls):
+        return message
+    return message.model_copy(update={"content": content, "reasoning_content": thinking, "tool_calls": calls})
 
 
 def _changed_call(call: ToolCall, change: Change) -> ToolCall:
@@ -177,17 +188,15 @@ def _changed_call(call: ToolCall, change: Change) -> ToolCall:
 
 def _changed_content(content: str, change: Change) -> str:
     """A text, or JSON whose values are changed and whose way of writing stays."""
-    if content[:1] not in ("{", "["):
+    if content.lstrip()[:1] not in ("{", "["):
         return change("", content)
     try:
         value = json.loads(content)
-        changed = _changed_value("", value, change)
-        if changed == value:
-            return content
-        style = next((s for s in _STYLES if _dumped(value, s) == content), _STYLES[0])
-        return _dumped(changed, style)
-    except (ValueError, RecursionError):
+        style = next((style for style in _STYLES if _dumped(value, style) == content), _STYLES[0])
+    except (ValueError, RecursionError):  # no JSON, or not such as can be written again (1e400)
         return change("", content)
+    changed = _changed_value("", value, change)
+    return content if changed == value else _dumped(changed, style)
 
 
 def _dumped(value: Any, style: tuple[bool, tuple[str, str] | None]) -> str:

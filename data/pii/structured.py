@@ -96,10 +96,11 @@ def _checked(plain: str, words: Sequence[Cue], taken: Sequence[Span]) -> list[Sp
         if overlaps(chain.span(), taken):
             continue
         pieces = [(m.start(), m.end()) for m in _PIECE.finditer(plain, *chain.span())]
+        reach = 12 if len(pieces) <= 24 else 1  # a long row of numbers is a table, not one number in pieces
         first = 0
         while first < len(pieces):
             start, step = pieces[first][0], 1
-            for last in range(min(len(pieces), first + 12) - 1, first - 1, -1):
+            for last in range(min(len(pieces), first + reach) - 1, first - 1, -1):
                 end = pieces[last][1]
                 if kind := _checked_kind(plain, start, end, cue_before(plain, start, words)):
                     spans.append(Span(start, end, kind))
@@ -122,7 +123,7 @@ def _checked_kind(plain: str, start: int, end: int, near: Cue) -> Kind | None:
         return "id_card"
     if word not in ("order", "tracking") and _is_card(digits, written, word):
         return "bank_card"
-    if len(digits) <= 15 and digits.isdigit() and _is_phone(written, digits, word, plain[:start]):
+    if len(digits) <= 15 and digits.isdigit() and _is_phone(written, digits, word, plain[max(0, start - 12) : start]):
         return "phone"
     return None
 

@@ -9,11 +9,13 @@ import random
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from data.pii.pseudonyms import Pseudonyms
 from data.pii.spans import Kind
 
 _TRIES = 500
+_NO_ALNUM = re.compile("[^a-z0-9]")
 _PUBLIC_MAIL = re.compile(
     r"(?:gmail|googlemail|outlook|hotmail|live|yahoo|icloud|me|aol|gmx|web|mail|proton|protonmail|fastmail|hey|qq|163|126|139|189|sina|sohu|foxmail|aliyun|yeah)\.[a-z.]+"
 )
@@ -65,18 +67,17 @@ class Surrogates:
         head, middle, tail = re.fullmatch(r"(\D*)(.*?)(\D*)", key, re.DOTALL).groups()  # type: ignore[union-attr]
         digits = iter(self._digits(re.sub(r"\D", "", middle)))
         letters = "abcdefghjkmnpqrstuvwxyz"
-        made = (next(digits) if c.isdigit() else self._random.choice(letters) for c in middle)
+        made = (next(digits) if c.isdecimal() else self._random.choice(letters) for c in middle)
         return f"{head}{''.join(made)}{tail}"
 
     def _id_card(self, key: str) -> str:
         """A Chinese resident of some county and birthday with the check digit (GB 11643); or a US social security number."""
-        from faker.providers.ssn.zh_CN import Provider
         from stdnum.cn import ric
 
         if len(key) not in (15, 18):
             area = self._random.choice([n for n in range(1, 773) if n != 666])
             return f"{area:03d}{self._random.randint(1, 99):02d}{self._random.randint(1, 9999):04d}"
-        county = self._random.choice([code for code in Provider.area_codes if not code.endswith("00")])
+        county = self._random.choice(counties())
         year = self._random.randint(1950, 2004) if len(key) == 18 else self._random.randint(1935, 1980)
         born = f"{year}{self._random.randint(1, 12):02d}{self._random.randint(1, 28):02d}"
         number = f"{county}{born}{self._random.randint(1, 499):03d}"
@@ -155,8 +156,18 @@ class Surrogates:
         return f"{self._pseudonyms.plain_word()}-{self._pseudonyms.plain_word()}.{domain.partition('.')[2]}"
 
 
+@lru_cache(1)
+def counties() -> tuple[str, ...]:
+    """The codes of Chinese counties and districts, six digits each."""
+    from faker.providers.ssn.zh_CN import Provider
+
+    return tuple(code for code in Provider.area_codes if not code.endswith("00"))
+
+
 def canonical(value: str) -> str:
     """A value without its way of writing: NFKC, small letters, letters and digits only."""
+    if value.isascii():
+        return _NO_ALNUM.sub("", value.lower())
     return "".join(c for c in unicodedata.normalize("NFKC", value).casefold() if c.isalnum())
 
 
@@ -167,7 +178,7 @@ def _written_as(made: str, written: str) -> str:
 
 
 def _like(character: str, written: str) -> str:
-    if written.isupper():
+    if written.isupper() or written.isdecimal():  # X at the end of an ID card
         character = character.upper()
     wide = "\uff01" <= written <= "\uff5e" and "!" <= character <= "~"
     return chr(ord(character) + 0xFEE0) if wide else character
