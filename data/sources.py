@@ -5,8 +5,7 @@ more than a row, a page or a batch of its file, so that a set may be larger than
 data sets have files of their own. Not covered: what a reader keeps of the rows (`data/build.py`).
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,7 +22,7 @@ from data.hub import HubSet
 from data.json_stream import outline
 from data.labelled import Columns
 from data.multiwoz import MultiwozSource
-from data.rows import Found, all_good, first_object, model_rows, object_rows
+from data.rows import Found, first_object, model_rows, object_rows
 from data.schema import Dialog, Language, Strict, Utterance
 from data.shop import Shop
 from data.tables import file_rows
@@ -31,20 +30,6 @@ from data.traces import TracesSource
 
 Example = Utterance | Dialog
 _CLINC_SPLITS = [f"{kind}{split}" for kind in ("", "oos_") for split in ("train", "val", "test")]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What sources yielded: labelled utterances and whole dialogs."""
-
-    utterances: list[Utterance]
-    dialogs: list[Dialog]
-
-    @classmethod
-    def of(cls, rows: Iterable[Example]) -> "Examples":
-        """Sorts rows by their kind."""
-        kept = list(rows)
-        return cls([x for x in kept if isinstance(x, Utterance)], [x for x in kept if isinstance(x, Dialog)])
 
 
 class ShopSource(Strict):
@@ -136,15 +121,6 @@ Source = Annotated[
     | TracesSource,
     Field(discriminator="name"),
 ]
-
-
-def read_sources(sources: Iterable[Source], shop: Shop) -> Examples:
-    """All examples of some sources, in their order.
-
-    Raises:
-        BadInput: a source is missing or empty, or has bad rows; they are named.
-    """
-    return Examples.of(row for source in sources for row in all_good(source.rows(shop)))
 
 
 def guessed(path: Path) -> Source:

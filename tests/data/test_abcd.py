@@ -11,7 +11,7 @@ from data.check import check
 from data.errors import BadInput
 from data.schema import Dialog
 from data.shop import Shop
-from data.sources import read_sources
+from tests.data.reading import read_sources
 
 SAMPLE = Path(__file__).parent / "samples" / "abcd.json"
 

@@ -12,7 +12,8 @@ from data.errors import BadInput
 from data.label_map import ReadyMap
 from data.schema import Intent, Taxonomy
 from data.shop import Shop
-from data.sources import TableSource, read_sources
+from data.sources import TableSource
+from tests.data.reading import read_sources
 
 SAMPLE = Path(__file__).parent / "samples" / "banking77.csv"
 

@@ -10,7 +10,7 @@ from data.bitext import BitextSource
 from data.errors import BadInput
 from data.schema import Dialog, Utterance
 from data.shop import Shop
-from data.sources import read_sources
+from tests.data.reading import read_sources
 
 SAMPLE = Path(__file__).parent / "samples" / "bitext.csv"
 

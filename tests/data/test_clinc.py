@@ -9,7 +9,7 @@ import pytest
 from data.clinc import ClincSource
 from data.errors import BadInput
 from data.shop import Shop
-from data.sources import read_sources
+from tests.data.reading import read_sources
 
 SAMPLE = Path(__file__).parent / "samples" / "clinc_oos.json"
 

@@ -10,7 +10,7 @@ from data.errors import BadInput
 from data.multiwoz import MultiwozSource
 from data.schema import Dialog
 from data.shop import Shop
-from data.sources import read_sources
+from tests.data.reading import read_sources
 
 SAMPLE = Path(__file__).parent / "samples" / "multiwoz"
 

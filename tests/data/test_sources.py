@@ -19,7 +19,6 @@ from data.schema import Function, ToolCall
 from data.shop import Shop
 from data.sources import (
     DatasetSource,
-    Examples,
     JsonlSource,
     OpenAISource,
     ShareGPTSource,
@@ -28,8 +27,8 @@ from data.sources import (
     TableSource,
     guessed,
     guessed_document,
-    read_sources,
 )
+from tests.data.reading import Examples, read_sources
 
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
 CALL = {"id": "a", "type": "function", "function": {"name": "look_up", "arguments": '{"order_id": "7"}'}}

@@ -14,7 +14,8 @@ from data.chat import dialog_rows
 from data.errors import BadInput
 from data.schema import Dialog
 from data.shop import Shop
-from data.sources import TracesSource, read_sources
+from data.sources import TracesSource
+from tests.data.reading import read_sources
 
 OURS = {"role": "system", "content": "You are the shop's agent."}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ import yaml
 from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
-from data.textfile import LINE_LIMIT, SKIP_LIMIT
+from data.textfile import LINE_LIMIT
 from pipelines.cli import app
 from recipes.recipe import RECIPES
 

@@ -7,8 +7,9 @@ from typer.testing import CliRunner, Result
 
 from data.schema import Dialog, read_jsonl
 from data.shop import Shop
-from data.sources import OpenAISource, ShareGPTSource, guessed, read_sources
+from data.sources import OpenAISource, ShareGPTSource, guessed
 from pipelines.cli import app
+from tests.data.reading import read_sources
 
 
 def export(path: Path, to: Path, form: str) -> Result:
