@@ -1,8 +1,8 @@
 """In which language a text is written, held against the one that was declared.
 
-The script decides where it can (Han, kana, Hangul, Cyrillic, ...); Latin letters are told apart by py3langid, whose
-model lies in its package. Names, numbers and code-mixing, in which customers write, are no other language. Of short texts that
-were held out, 28 of 28 in the languages below, their neighbours and other scripts are found not to be English, 1 of 8 in Estonian,
+The script decides where it can (Han, kana, Hangul, Cyrillic, ...); Latin letters are told apart by py3langid, whose model lies
+in its package. Names, numbers and code-mixing, in which customers write, are no other language. Measured: of short texts held
+out, 28 of 28 in the languages below, their neighbours and other scripts are found not to be English, and 1 of 8 in Estonian,
 Lithuanian, Albanian and Swahili; of Banking77's 13,083 English texts none is accused. Not covered: further languages in Latin
 letters, pinyin from English, Cantonese from Mandarin, a language within another.
 """
