@@ -134,7 +134,7 @@ def not_utf8(raw: bytes) -> str:
     return f"not UTF-8 but, as it seems, {name}; iconv -f {name} -t UTF-8, or save the file as UTF-8"
 
 
-def is_decoded(text: str) -> bool:
+def _is_decoded(text: str) -> bool:
     """Whether a line had no byte that is not UTF-8."""
     try:
         text.isascii() or text.encode("utf-8")
@@ -155,7 +155,7 @@ def _lines(file: TextIO, path: Path) -> Iterator[Line]:
                 yield Line(number, "", f"{over} (reading stopped here)")
                 return
             yield Line(number, "", over)
-        elif not is_decoded(line):
+        elif not _is_decoded(line):
             # one message for the whole file, so that its bad lines are told together
             damage = damage or not_utf8(_sample(path, line))
             yield Line(number, "", damage)

@@ -163,3 +163,12 @@ def test_all_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         [f"{path}:7"],
     ]
     assert [finding["places"] for finding in found["unknown label"]] == [[f"{path}:6"]]
+
+
+def test_rows_of_a_table_stand_where_they_begin(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    good = 'text,label\n"My kettle\nhums",hum\n\n'
+    path.write_bytes(good.encode() + "壶,hum\n".encode("gbk") + b"My lid hums,ring\n")
+    found = json.loads(kefu("data", "check", str(path), "--json").stdout)["findings"]
+    assert [finding["places"] for finding in found["malformed"]] == [[f"{path}:5"]]
+    assert [finding["places"] for finding in found["unknown label"]] == [[f"{path}:2"], [f"{path}:6"]]
