@@ -35,7 +35,7 @@ class Lengths:
         """Median, 95th percentile and longest of what was measured, and the limit."""
         if not self.seen:
             return {"rows": 0, "limit": self.max_length}
-        p95 = quantiles(self.seen, n=20)[-1] if len(self.seen) > 1 else self.seen[0]
+        p95 = quantiles(self.seen, n=20, method="inclusive")[-1] if len(self.seen) > 1 else self.seen[0]
         figures = {"median": median(self.seen), "p95": round(p95, 1), "longest": max(self.seen)}
         return {"rows": len(self.seen), **figures, "limit": self.max_length}
 

@@ -20,6 +20,7 @@ class _Lines:
     """The lines of a file as the csv module wants them, ends and all; what is wrong with a line is kept aside."""
 
     def __init__(self, path: Path) -> None:
+        self.begins = 0  # the line where the row at hand begins
         self.number = 0
         self.problems: list[Line] = []
         self._lines = lines(path, "a table, comma- or tab-separated text", blank=True)
@@ -30,6 +31,7 @@ class _Lines:
             if line.problem:
                 self.problems.append(line)
             else:
+                self.begins = self.begins or line.number
                 yield line.text + "\n"
 
 
@@ -43,12 +45,12 @@ def separated_rows(path: Path) -> Iterator[Found[Mapping[str, Any]]]:
     reader = csv.reader(source, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
     header: list[str] = []
     while True:
-        begins = source.number + 1
+        source.begins = 0
         try:
             cells = next(reader, None)
-            found = _row(header, cells, begins)
+            found = _row(header, cells, source.begins)
         except csv.Error as error:
-            cells, found = [], Found(str(begins), None, _broken(error, source.number))
+            cells, found = [], Found(str(source.begins), None, _broken(error, source.number))
         yield from (Found(str(n) if n else "", None, problem) for n, _, problem in source.problems)
         source.problems.clear()
         if cells is None:
@@ -56,7 +58,7 @@ def separated_rows(path: Path) -> Iterator[Found[Mapping[str, Any]]]:
         if cells and not header:
             header = [cell.strip() for cell in cells]
             if problem := _header_problem(header):
-                yield Found(str(begins), None, problem)
+                yield Found(str(source.begins), None, problem)
                 return
         elif found:
             yield found

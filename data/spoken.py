@@ -1,8 +1,10 @@
 """In which language a text is written, held against the one that was declared.
 
-The script decides where it can (Han, kana, Hangul, Cyrillic, ...); Latin letters are told apart by py3langid, whose
-model lies in its package. Names, numbers and code-mixing, in which customers write, are no other language. Not covered:
-pinyin from English, Cantonese from Mandarin, a language within another. How often it is right stands in `data/README.md`.
+The script decides where it can (Han, kana, Hangul, Cyrillic, ...); Latin letters are told apart by py3langid, whose model lies
+in its package. Names, numbers and code-mixing, in which customers write, are no other language. Measured: of short texts held
+out, 28 of 28 in the languages below, their neighbours and other scripts are found not to be English, and 1 of 8 in Estonian,
+Lithuanian, Albanian and Swahili; of Banking77's 13,083 English texts none is accused. Not covered: further languages in Latin
+letters, pinyin from English, Cantonese from Mandarin, a language within another.
 """
 
 import re
@@ -15,19 +17,29 @@ from data.schema import Language
 
 SENTENCE = 3  # words: fewer do not tell in which language they are
 ENOUGH = 1000  # characters; more tell no more
-UNLIKELY = 0.005  # probability of English below which a Latin text is another language; see tests/data/test_spoken.py
-# Against which English is weighed. Others land on a neighbour (Danish on Swedish): all that counts is that it is not English
+UNLIKELY = (
+    0.005  # probability of English below which a Latin text is another language; none of the default shop's has less
+)
+# Against which English is weighed. Others land on a neighbour (Slovak on Czech): all that counts is that it is not English.
+# Weighed against all 139 languages of the model, honest English loses too often
 _LATIN = {
     "en": "English",
+    "cs": "Czech",
+    "da": "Danish",
     "de": "German",
     "es": "Spanish",
+    "fi": "Finnish",
     "fr": "French",
+    "hr": "Croatian",
+    "hu": "Hungarian",
     "id": "Indonesian",
     "it": "Italian",
     "nl": "Dutch",
     "pl": "Polish",
     "pt": "Portuguese",
+    "ro": "Romanian",
     "sv": "Swedish",
+    "tl": "Tagalog",
     "tr": "Turkish",
     "vi": "Vietnamese",
 }

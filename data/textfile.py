@@ -59,7 +59,7 @@ def require_file(path: Path, expected: str) -> None:
             path.open("rb").close()
             return
     except OSError as error:
-        if path.is_symlink() and error.errno == errno.ENOENT:
+        if error.errno == errno.ENOENT and path.is_symlink():
             raise BadInput(
                 f"{path}: a link to {os.readlink(path)}, which does not exist; expected {expected}"
             ) from error
@@ -93,10 +93,10 @@ def lines(path: Path, expected: str, blank: bool = False) -> Iterator[Line]:
         BadInput: there is no such file, or it cannot be opened.
     """
     require_file(path, expected)
-    if problem := foreign_form(path):
-        yield Line(0, "", f"{problem}; expected {expected}")
-        return
     try:
+        if problem := foreign_form(path):
+            yield Line(0, "", f"{problem}; expected {expected}")
+            return
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline=None) as file:
             yield from (line for line in _lines(file, path) if blank or line.problem or line.text.strip())
     except OSError as error:
@@ -112,13 +112,15 @@ def whole_text(path: Path, expected: str) -> str:
     require_file(path, expected)
     if (size := path.stat().st_size) > WHOLE_LIMIT:
         raise BadInput(f"{path}: {size:,} bytes; expected {expected} of at most {WHOLE_LIMIT:,}")
-    if problem := foreign_form(path):
-        raise BadInput(f"{path}: {problem}; expected {expected}")
-    raw = path.read_bytes()
     try:
+        if problem := foreign_form(path):
+            raise BadInput(f"{path}: {problem}; expected {expected}")
+        raw = path.read_bytes()
         return raw.decode("utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read to its end ({error.strerror}); copy it again") from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: {not_utf8(raw)}") from error
+        raise BadInput(f"{path}: {not_utf8(raw)}; expected {expected}") from error
 
 
 def not_utf8(raw: bytes) -> str:
@@ -132,7 +134,7 @@ def not_utf8(raw: bytes) -> str:
     return f"not UTF-8 but, as it seems, {name}; iconv -f {name} -t UTF-8, or save the file as UTF-8"
 
 
-def is_decoded(text: str) -> bool:
+def _is_decoded(text: str) -> bool:
     """Whether a line had no byte that is not UTF-8."""
     try:
         text.isascii() or text.encode("utf-8")
@@ -153,7 +155,7 @@ def _lines(file: TextIO, path: Path) -> Iterator[Line]:
                 yield Line(number, "", f"{over} (reading stopped here)")
                 return
             yield Line(number, "", over)
-        elif not is_decoded(line):
+        elif not _is_decoded(line):
             # one message for the whole file, so that its bad lines are told together
             damage = damage or not_utf8(_sample(path, line))
             yield Line(number, "", damage)

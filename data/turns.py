@@ -15,7 +15,7 @@ from data.schema import Dialog, Utterance
 LONG = 60  # characters; a long answer ends with a mark
 SAME_LENGTH = 5  # rows whose texts all end at one length, the longest: a column was too narrow
 NARROW = 60  # characters; below that, equal lengths are chance
-_PAIRS = ("()", "（）", "[]", "【】", "{}", "《》", "“”")
+_PAIRS = {"(": ")", "（": "）", "[": "]", "【": "】", "{": "}", "《": "》", "“": "”"}
 _OPEN_ENDS = ",，、;；:：(（[【{《“&/+"
 _HANGING = {
     "the",
@@ -67,7 +67,7 @@ def cut_off(answer: str) -> str:
         return f"ends in {last!r}"
     if text.count("```") % 2:
         return "a code block that is not closed"
-    for opening, closing in _PAIRS:
+    for opening, closing in _PAIRS.items():
         if text.count(opening) > text.count(closing):
             return f"{opening!r} is not closed"
     if len(text) >= LONG and text[-1].isalpha() and any(mark in text[:-1] for mark in ".。!！?？"):

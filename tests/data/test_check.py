@@ -5,11 +5,21 @@ from typing import Any
 
 import pytest
 
+from data.chat import Row
 from data.check import Finding, check
+from data.lengths import Lengths
 from data.rows import Found
 from data.schema import Dialog, Message, Utterance
 from data.shop import Shop
 from data.sources import Example, ShopSource
+
+LONG = {
+    "role": "user",
+    "content": "I would like to know whether the lamp has left the depot, it is a gift for my sister",
+}
+ASKED = {"role": "user", "content": "Has the lamp left?"}
+LOOP = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}
+REGEX = {"properties": {"a": {"pattern": "("}}}
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +37,16 @@ def dialog(*messages: dict[str, Any], tools: tuple[Any, ...] = ("query_order_sta
 
 
 def calling(name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    call = {"function": {"name": name, "arguments": arguments}}
+    call = {"id": "a", "function": {"name": name, "arguments": arguments}}
     return {"role": "user", "content": "Has the lamp left?"}, {"role": "assistant", "tool_calls": [call]}
+
+
+def answer(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text}
+
+
+def tool(name: str, parameters: Any = None) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "parameters": parameters or {"type": "object"}}}
 
 
 def found(shop: Shop, *rows: Example) -> list[Finding]:
@@ -56,6 +74,47 @@ def test_the_default_data_is_clean(shop: Shop) -> None:
         (dialog(*calling("query_order_status", {"order_id": 7})), "tool call", "7 is not of type 'string'"),
         (dialog(*calling("cancel", {})), "tool call", "calls 'cancel'; on offer: query_order_status"),
         (dialog(*calling("cancel", {}), tools=()), "tool call", "on offer: none"),
+        (utterance("?? ...\u200b"), "empty", "nothing but punctuation or invisible"),
+        (utterance("cafÃ© order"), "encoding", 'was it "café order"?'),
+        (utterance("Wo bleibt meine Bestellung?"), "language", "declared English, reads as German"),
+        (utterance("Any news?", "Order Status"), "unknown label", "meant order_status?"),
+        (utterance("Any news?", "查询订单状态"), "unknown label", "meant order_status?"),
+        (utterance("Any news?", "3"), "unknown label", "is a number"),
+        (dialog(ASKED, answer("Your parcel left Leeds today, and")), "truncated", "turn 1, an answer: ends in 'and'"),
+        (dialog(ASKED, answer("It left today (from")), "truncated", "'(' is not closed"),
+        (dialog(ASKED, answer("It left today:")), "truncated", "ends in ':'"),
+        (
+            dialog(ASKED, answer("It left the depot in Leeds today. The courier brings it tomorrow morn")),
+            "truncated",
+            "has no end",
+        ),
+        (dialog(ASKED, answer("Yes."), answer("It has.")), "turn order", "turn 2: the assistant twice in a row"),
+        (dialog(answer("Hello!"), answer("Bye.")), "turn order", "no turn of the customer"),
+        (dialog(ASKED, answer("...")), "empty", "turn 1 (assistant)"),
+        (
+            dialog(LONG, answer("Ja, Ihre Bestellung wurde verschickt.")),
+            "language",
+            "the answers read as German",
+        ),
+        (dialog(*calling("look", {}), tools=(tool("look"), tool("look"))), "tool call", "'look' is offered twice"),
+        (dialog(*calling("look", {}), tools=({"function": "look"},)), "tool call", "a tool without function.name"),
+        (
+            dialog(*calling("look", {}), tools=(tool("look", {"$ref": "http://localhost/x"}),)),
+            "tool call",
+            "which is not in it",
+        ),
+        (dialog(*calling("look", {"a": 1}), tools=(tool("look", LOOP),)), "tool call", "refers to itself without end"),
+        (dialog(*calling("look", {"a": "x"}), tools=(tool("look", REGEX),)), "tool call", "its own schema is wrong"),
+        (
+            dialog(
+                *calling("look", {}),
+                {"role": "tool", "content": "x", "tool_call_id": "b"},
+                answer("Yes."),
+                tools=(tool("look"),),
+            ),
+            "tool call",
+            "turn 2 is a result of 'b'; the calls before it are a",
+        ),
         (
             dialog({"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}, tools=("x",)),
             "tool call",
@@ -66,7 +125,7 @@ def test_the_default_data_is_clean(shop: Shop) -> None:
 def test_each_kind_is_found(shop: Shop, row: Example, kind: str, what: str) -> None:
     findings = found(shop, utterance("The lamp hums, could it be sent back to you?", "return_item"), row)
     assert {finding.place for finding in findings} == {"f:2"}
-    assert any(finding.kind == kind and what in finding.what for finding in findings)
+    assert any(finding.kind == kind and what in finding.what for finding in findings), findings
 
 
 def test_a_broken_tool_schema_is_a_finding(shop: Shop) -> None:
@@ -106,3 +165,44 @@ def test_malformed_rows_do_not_stop_it(shop: Shop, tmp_path: Path) -> None:
     checked = check([Found("f:1", None, "broken"), Found("f:2", utterance("Any news?"))], shop)
     assert checked.findings == [Finding("malformed", "f:1", "broken")]
     assert (checked.rows, checked.counts["malformed"]) == (2, 1)
+
+
+def test_the_same_finding_is_told_once_with_all_its_places(shop: Shop) -> None:
+    rows = [utterance(f"Any news of box {number}?", "order_statsu") for number in range(40)]
+    checked = check([Found(f"f:{number}", row) for number, row in enumerate(rows, 1)], shop)
+    (finding,) = checked.findings
+    assert finding.places == tuple(f"f:{number}" for number in range(1, 41))
+    assert checked.counts["unknown label"] == 40
+
+
+def test_a_column_that_was_too_narrow_is_found(shop: Shop) -> None:
+    said = "the parcel that I ordered for my sister has not come and nobody can tell me where it is"
+    words = said.split()
+    texts = [" ".join(words[start:] + words[:start]) for start in range(9)]
+    (finding,) = found(shop, *(utterance(text[:64]) for text in texts))
+    assert finding.kind == "truncated"
+    assert "exactly 64 characters" in finding.what and len(finding.places) >= 5
+    assert found(shop, *(utterance(text[:64].strip() + "." * number) for number, text in enumerate(texts))) == []
+
+
+def test_lengths_are_those_of_trained_rows(shop: Shop) -> None:
+    def count(row: Row) -> tuple[int, int]:
+        return len(row.messages), len(row.completion.split())
+
+    lengths = Lengths(count, max_length=12, answer_tokens=8)
+    rows = [
+        dialog(ASKED, answer("Yes, it has.")),
+        dialog(ASKED, answer("Yes. " * 9)),
+        dialog(ASKED, answer("Yes. " * 11)),
+    ]
+    checked = check([Found(f"f:{number}", row) for number, row in enumerate(rows, 1)], shop, lengths)
+    assert [(finding.kind, finding.place, finding.what) for finding in checked.findings] == [
+        ("length", "f:2", "turn 1: an answer of 9 tokens; served ones have 8 (serve.answer_tokens)"),
+        (
+            "length",
+            "f:3",
+            "turn 1: 13 tokens, 2 of them the prompt; training leaves out more than 12 (train.max_length)",
+        ),
+        ("length", "f:3", "turn 1: an answer of 11 tokens; served ones have 8 (serve.answer_tokens)"),
+    ]
+    assert lengths.summary() == {"rows": 3, "median": 11, "p95": 12.8, "longest": 13, "limit": 12}

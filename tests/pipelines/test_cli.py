@@ -106,13 +106,27 @@ def test_data_check_counts_and_finds_leaks(tmp_path: Path) -> None:
 def test_data_check_names_every_bad_line(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     good = '{"text": "This is a disgrace", "intent": "complaint", "language": "en"}\n'
-    path.write_text(good + '{"text": 1}\n' * 25, encoding="utf-8")
+    bad = "".join(f'{{"text": {number}}}\n' * 2 for number in range(25))
+    path.write_text(good + bad, encoding="utf-8")
     result = kefu("data", "check", str(path))
     assert result.exit_code == 1
-    assert "malformed (25)" in result.stderr and "rows.jsonl:2: text: " in result.stderr
-    assert "... and 5 more" in result.stderr
+    assert "malformed (50)" in result.stderr and "rows.jsonl:2: text: expected a text, found 0" in result.stderr
+    assert f"(2 rows, also {path}:3)" in result.stderr and "... and 5 more" in result.stderr
     body = last_line(kefu("data", "check", str(path), "--json"))
-    assert (body["rows"], body["kept"], body["dropped"]) == (26, 1, {"malformed": 25})
+    assert (body["rows"], body["kept"], body["dropped"]) == (51, 1, {"malformed": 50})
+
+
+def test_data_check_measures_in_tokens_of_a_recipe_s_base(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "Tell me all."}, {"role": "assistant", "content": "It hums. " * 400}]
+    path = tmp_path / "talks.jsonl"
+    path.write_text(json.dumps({"messages": said}) + "\n", encoding="utf-8")
+    result = kefu("data", "check", str(path), "--recipe", str(ROOT / "recipes" / "qwen3-tiny.yaml"), "--json")
+    body = last_line(result)
+    found = [finding["what"] for finding in body["findings"]["length"]]  # type: ignore[index]
+    assert result.exit_code == 1
+    assert "training leaves out more than 1,024 (train.max_length)" in found[0]
+    assert "served ones have 512 (serve.answer_tokens)" in found[1]
+    assert body["tokens"]["longest"] > 1024 and body["tokens"]["limit"] == 1024  # type: ignore[index]
 
 
 def test_the_shop_s_own_data_has_nothing_to_find() -> None:
