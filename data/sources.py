@@ -1,7 +1,8 @@
 """Where training examples come from: each source is one small adapter, chosen in the recipe by name and options.
 
-Every adapter yields rows of the one schema (`data/schema.py`), each with its place, and goes on after a bad one. Not covered
-yet: action logs (ABCD), dialog-state corpora (MultiWOZ, CrossWOZ), production traces, sets larger than memory.
+Every adapter yields rows of the one schema (`data/schema.py`), each with its place, and goes on after a bad one. None holds
+more than a row, a page or a batch of its file, so that a set may be larger than memory. Here are those of general forms; known
+data sets have files of their own. Not covered: what a reader keeps of the rows (`data/build.py`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,13 +12,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from data.abcd import AbcdSource
+from data.banking77 import Banking77Source
+from data.bitext import BitextSource
+from data.clinc import ClincSource
 from data.conversations import from_openai, from_sharegpt
+from data.crosswoz import CrosswozSource
+from data.errors import BadInput
+from data.hub import HubSet
+from data.json_stream import outline
+from data.labelled import Columns
+from data.multiwoz import MultiwozSource
 from data.rows import Found, all_good, first_object, model_rows, object_rows
-from data.schema import Dialog, Language, Strict, Text, Utterance
+from data.schema import Dialog, Language, Strict, Utterance
 from data.shop import Shop
-from data.tables import Columns, dataset_rows, table_rows
+from data.tables import file_rows
+from data.traces import TracesSource
 
 Example = Utterance | Dialog
+_CLINC_SPLITS = [f"{kind}{split}" for kind in ("", "oos_") for split in ("train", "val", "test")]
 
 
 @dataclass(frozen=True)
@@ -92,25 +105,36 @@ class TableSource(Columns):
 
     def rows(self, shop: Shop) -> Iterator[Found[Example]]:
         """The utterances."""
-        return table_rows(self.path, self)
+        rows = file_rows(self.path, (self.text, self.label))
+        return self.utterances(rows, str(self.path), self.path.stem, shop.taxonomy)
 
 
-class DatasetSource(Columns):
+class DatasetSource(HubSet, Columns):
     """A data set of the Hub, or a local folder of one, through the library `datasets`."""
 
     name: Literal["dataset"]
-    dataset: Text  # such as PolyAI/banking77, or a folder
-    config: str | None = None
-    split: str = "train"
-    revision: str | None = None
 
     def rows(self, shop: Shop) -> Iterator[Found[Example]]:
         """The utterances."""
-        return dataset_rows(self.dataset, self.config, self.split, self.revision, self)
+        short = self.dataset.rsplit("/", 1)[-1]
+        return self.utterances(self.records(self.label), self.where, short, shop.taxonomy)
 
 
 Source = Annotated[
-    ShopSource | JsonlSource | OpenAISource | ShareGPTSource | TableSource | DatasetSource, Field(discriminator="name")
+    ShopSource
+    | JsonlSource
+    | OpenAISource
+    | ShareGPTSource
+    | TableSource
+    | DatasetSource
+    | BitextSource
+    | Banking77Source
+    | ClincSource
+    | AbcdSource
+    | MultiwozSource
+    | CrosswozSource
+    | TracesSource,
+    Field(discriminator="name"),
 ]
 
 
@@ -130,13 +154,44 @@ def guessed(path: Path) -> Source:
         BadInput: the file is missing or has none of the known forms.
     """
     if path.suffix in (".csv", ".tsv", ".parquet"):
-        return TableSource(name="table", path=path)
+        return guessed_table(path)
+    if path.suffix in (".json", ".gz", ".zip") and (known := guessed_document(path)):
+        return known
     keys = first_keys(path)
     if "conversations" in keys:
         return ShareGPTSource(name="sharegpt", path=path)
     if "messages" in keys and "id" not in keys:
         return OpenAISource(name="openai", path=path)
     return JsonlSource(name="jsonl", path=path)
+
+
+def guessed_table(path: Path) -> Source:
+    """The source that fits a table, by its columns; with columns of other names one that will say so."""
+    try:
+        columns = set(next(iter(file_rows(path))).row or ())
+    except (BadInput, StopIteration):
+        columns = set()
+    if {"instruction", "intent", "response"} <= columns:
+        return BitextSource(name="bitext", path=path)
+    text = next((name for name in ("text", "query", "utterance") if name in columns), "text")
+    label = next((name for name in ("label", "intent", "category") if name in columns), "label")
+    return TableSource(name="table", path=path, text=text, label=label)
+
+
+def guessed_document(path: Path) -> Source | None:
+    """The known data set that a JSON document is, if it is one."""
+    try:
+        begin = outline(path)
+    except BadInput:
+        return None
+    keys = [value for _, event, value in begin if event == "map_key"]
+    if "convo_id" in keys:
+        return AbcdSource(name="abcd", path=path)
+    if "sys-usr" in keys:
+        return CrosswozSource(name="crosswoz", path=path)
+    if keys and keys[0] in _CLINC_SPLITS and any(place.endswith(".item.item") for place, _, _ in begin):
+        return ClincSource(name="clinc_oos", path=path)
+    return None
 
 
 def first_keys(path: Path) -> frozenset[str]:

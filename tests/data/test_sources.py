@@ -1,19 +1,21 @@
 """Sources: every form becomes the one schema, whole, or each bad row is named with its line."""
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import yaml
 from pyarrow import parquet
+from pydantic import TypeAdapter
 
-from data.chat import wire
-from data.conversations import from_openai, from_sharegpt
+from data import sources
+from data.conversations import from_sharegpt
 from data.errors import BadInput
-from data.schema import Dialog, Function, Message, ToolCall
+from data.label_map import ReadyMap
+from data.schema import Function, ToolCall
 from data.shop import Shop
 from data.sources import (
     DatasetSource,
@@ -25,6 +27,7 @@ from data.sources import (
     Source,
     TableSource,
     guessed,
+    guessed_document,
     read_sources,
 )
 
@@ -52,13 +55,8 @@ SHAREGPT = {
     ],
     "tools": json.dumps([TOOL["function"]]),
 }
+SAMPLES = Path(__file__).parent / "samples"
 LOOKED_UP = Function(name="look_up", arguments={"order_id": "7"})
-TEXT = st.text(min_size=1).filter(str.strip)
-CALLS = st.builds(
-    ToolCall,
-    id=st.uuids().map(str),
-    function=st.builds(Function, name=TEXT.map(str.strip), arguments=st.dictionaries(TEXT, st.text() | st.integers())),
-)
 
 
 @pytest.fixture(scope="module")
@@ -75,20 +73,6 @@ def lines(path: Path, *rows: Any) -> Path:
         "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8"
     )
     return path
-
-
-@given(st.lists(st.tuples(TEXT, st.lists(CALLS, max_size=2), TEXT), min_size=1, max_size=4))
-def test_a_dialog_survives_openai_s_form(exchanges: list[tuple[str, list[ToolCall], str]]) -> None:
-    messages: list[Message] = []
-    for asked, calls, answer in exchanges:
-        messages.append(Message(role="user", content=asked))
-        if calls:
-            messages.append(Message(role="assistant", tool_calls=tuple(calls)))
-            messages += [Message(role="tool", content="{}", tool_call_id=call.id) for call in calls]
-        messages.append(Message(role="assistant", content=answer))
-    read = from_openai(json.loads(json.dumps({"messages": wire(messages)})), "d-1", "test", "en")
-
-    assert read == Dialog(id="d-1", messages=tuple(messages), language="en", source="test")
 
 
 def test_openai_s_form_in_all_its_ways(tmp_path: Path, shop: Shop) -> None:
@@ -226,8 +210,35 @@ def test_a_file_says_what_it_is(tmp_path: Path, shop: Shop) -> None:
     assert isinstance(guessed(shop.train / "dialogs.en.jsonl"), JsonlSource)
 
 
+def test_a_known_data_set_is_known_by_its_look(tmp_path: Path) -> None:
+    for name, source in (
+        ("bitext.csv", "bitext"),
+        ("banking77.csv", "table"),
+        ("abcd.json", "abcd"),
+        ("crosswoz.json", "crosswoz"),
+        ("clinc_oos.json", "clinc_oos"),
+    ):
+        assert guessed(SAMPLES / name).name == source
+    table = guessed(SAMPLES / "banking77.csv")
+    assert isinstance(table, TableSource) and (table.text, table.label) == ("text", "category")
+    for content in ("", "{", '{"messages": []}', "[1]"):
+        path = tmp_path / "x.json"
+        path.write_text(content)
+        assert guessed_document(path) is None
+
+
 def test_sources_add_up(tmp_path: Path, shop: Shop) -> None:
     path = lines(tmp_path / "chat.jsonl", OPENAI)
     alone = read(ShopSource(name="shop"), shop)
     both = read_sources([ShopSource(name="shop"), OpenAISource(name="openai", path=path)], shop)
     assert (len(both.utterances), len(both.dialogs)) == (len(alone.utterances), len(alone.dialogs) + 1)
+
+
+def test_the_page_about_sources_names_each_of_them_as_a_recipe_would() -> None:
+    page = (Path(sources.__file__).parent / "SOURCES.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    shown = TypeAdapter(list[Source]).validate_python(yaml.safe_load(block)["sources"])
+    known = {kind.model_fields["name"].annotation for kind in get_args(get_args(Source)[0])}
+    assert {get_args(name)[0] for name in known} == {source.name for source in shown}
+    for name, mapped in re.findall(r"^\| `(\w+)`.*\| (\d+) of \d+", page, re.MULTILINE):
+        assert int(mapped) == sum(intent is not None for intent in ReadyMap.of(name).intents.values()), name
