@@ -1,4 +1,4 @@
-"""Dialogs in the forms of others, as ours: OpenAI's fine-tuning files and ShareGPT's.
+"""Dialogs in the forms of others, as ours: OpenAI's fine-tuning files and ShareGPT's; also those that `data/export.py` wrote.
 
 A row that does not fit raises ValueError with what is wrong; whoever reads the file adds the line. Not covered: pictures,
 sound and files in messages.
@@ -11,6 +11,7 @@ from data.chat import language_of
 from data.jsontext import decoded, kind_of, shown
 from data.schema import Dialog, Language
 
+OWN = ("id", "language", "source", "intent", "thinking")  # of a dialog, under the key `kefu`
 _OPENAI = {
     "system": "system",
     "developer": "system",
@@ -32,7 +33,7 @@ def from_openai(row: Mapping[str, Any], id: str, source: str, language: Language
     tools = [dict(tool) for tool in _objects(row, "tools", optional=True)]
     functions = _objects(row, "functions", optional=True)
     tools += [{"type": "function", "function": function} for function in functions]
-    return _dialog(messages, tools, id, source, language)
+    return _dialog(messages, tools, id, source, language, row.get("kefu"))
 
 
 def from_sharegpt(row: Mapping[str, Any], id: str, source: str, language: Language | None = None) -> Dialog:
@@ -47,50 +48,58 @@ def from_sharegpt(row: Mapping[str, Any], id: str, source: str, language: Langua
         if said == "function_call":
             calls = _json(text, f"turn {index}: the function call")
             calls = calls if isinstance(calls, list) else [calls]
-            messages.append({"role": "assistant", "tool_calls": _calls(calls, index)})
+            said_with_it = _text(turn.get("content"), f"turn {index}: content")
+            made = {"role": "assistant", "content": said_with_it, "tool_calls": _calls(calls, index)}
+            messages.append(made | _rest(turn))
         elif said in ("observation", "tool"):
-            messages.append({"role": "tool", "content": text})
+            messages.append({"role": "tool", "content": text} | _rest(turn))
         else:
             role = _role("from", said, _SHAREGPT, index, "function_call", "observation")
-            messages.append({"role": role, "content": text})
+            messages.append({"role": role, "content": text} | _rest(turn))
     if isinstance(row.get("tools"), str):
         row = {**row, "tools": _json(row["tools"], "tools")}
     tools = _objects(row, "tools", optional=True)
     wrapped = [dict(tool) if "function" in tool else {"type": "function", "function": tool} for tool in tools]
-    return _dialog(messages, wrapped, id, source, language)
+    return _dialog(messages, wrapped, id, source, language, row.get("kefu"))
 
 
 def _dialog(
-    messages: list[dict[str, Any]], tools: list[dict[str, Any]], id: str, source: str, language: Language | None
+    messages: list[dict[str, Any]],
+    tools: list[dict[str, Any]],
+    id: str,
+    source: str,
+    language: Language | None,
+    own: Any,  # what our own export knew of the dialog
 ) -> Dialog:
     asked = " ".join(message["content"] for message in messages if message["role"] == "user")
-    return Dialog.model_validate(
-        {
-            "id": id,
-            "messages": messages,
-            "tools": tools,
-            "language": language or language_of(asked),
-            "source": source,
-            "thinking": any(message.get("reasoning_content") for message in messages),
-        }
-    )
+    fields = {
+        "id": id,
+        "messages": messages,
+        "tools": tools,
+        "language": language_of(asked),
+        "source": source,
+        "thinking": any(message.get("reasoning_content") for message in messages),
+    }
+    fields |= {key: own[key] for key in OWN if key in own} if isinstance(own, Mapping) else {}
+    return Dialog.model_validate(fields | ({"language": language} if language else {}))
 
 
 def _openai_message(message: Mapping[str, Any], index: int) -> dict[str, Any]:
     role = _role("role", message.get("role"), _OPENAI, index)
     turn: dict[str, Any] = {"role": role, "content": _text(message.get("content"), f"turn {index}: content")}
-    for key in ("reasoning_content", "tool_call_id"):
-        if message.get(key):
-            turn[key] = message[key]
     if message.get("function_call"):
         turn["tool_calls"] = _calls([message["function_call"]], index)
     elif message.get("tool_calls"):
         given = _objects(message, "tool_calls", where=f"turn {index}: ")
         calls = _calls([one.get("function") for one in given], index)
         turn["tool_calls"] = [call | {"id": one.get("id")} for call, one in zip(calls, given, strict=True)]
-    if message.get("weight") == 0:
-        turn["trained"] = False
-    return turn
+    return turn | _rest(message)
+
+
+def _rest(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """What both forms may say of a turn beside its text and its calls."""
+    rest = {key: turn[key] for key in ("reasoning_content", "tool_call_id") if turn.get(key) is not None}
+    return rest | ({"trained": False} if turn.get("weight") == 0 else {})
 
 
 def _role(key: str, said: Any, known: Mapping[str, str], index: int, *more: str) -> str:
@@ -121,7 +130,7 @@ def _calls(calls: list[Any], index: int) -> list[dict[str, Any]]:
         if not isinstance(arguments, Mapping):
             kind = kind_of(arguments)
             raise ValueError(f"turn {index}: the arguments of {shown(name)[1:-1]}: expected an object, found {kind}")
-        found.append({"function": {"name": name, "arguments": arguments}})
+        found.append({"id": call.get("id"), "function": {"name": name, "arguments": arguments}})
     return found
 
 

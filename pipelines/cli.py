@@ -4,7 +4,7 @@ Heavy modules are imported inside the commands, so that `kefu --help` answers at
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -88,6 +88,22 @@ def data_build(recipe: RecipePath, data: Data = None, json: Json = False) -> Non
         examples = read_sources(known.data.sources, shop)  # first: bad data is told before a base is fetched
         corpus = prepare(store, shop, known, prepare_base(store, known.base), examples)
         answer.body = corpus_summary(corpus, examples)
+        screen().print_json(data=answer.body)
+
+
+@data_app.command("export")
+def data_export(
+    path: Annotated[Path, typer.Argument(help="A file of dialogs, or a shop's folder.")],
+    to: Annotated[Path, typer.Option("--to", help="The JSON lines file to write.")],
+    form: Annotated[Literal["openai", "sharegpt"], typer.Option("--form", help="Whose form.")] = "openai",
+    json: Json = False,
+) -> None:
+    """Write dialogs in OpenAI's or ShareGPT's form, for other trainers; read back they are the same."""
+    with answering(json) as answer:
+        from data.shop import Shop
+        from pipelines.export import export
+
+        answer.body = export(path, to, form, Shop.default())
         screen().print_json(data=answer.body)
 
 

@@ -22,7 +22,7 @@ def last_line(result: Result) -> dict[str, object]:
 
 def test_every_command_is_there_and_takes_json() -> None:
     commands = ("release", "evaluate", "serve", "chat", "promote", "rollback", "ledger", "doctor", "demo")
-    for command in (*((name,) for name in commands), ("data", "check"), ("data", "build")):
+    for command in (*((name,) for name in commands), ("data", "check"), ("data", "build"), ("data", "export")):
         result = kefu(*command, "--help")
         assert result.exit_code == 0, command
         assert "--json" in result.stdout, command
