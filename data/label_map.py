@@ -7,7 +7,7 @@ covered: one foreign label that means several intents here.
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -62,9 +62,8 @@ class ReadyLabels(LabelMap):
 
     @model_validator(mode="after")
     def _own_labels(self) -> "ReadyLabels":
-        known = ReadyMap.of(self.name).names
-        if foreign := [f"{label!r}{_nearest(label, known)}" for label in self.labels if label not in known]:
-            raise ValueError(f"labels: {self.name} has no label {', '.join(foreign)}")
+        if foreign := _foreign(self, ReadyMap.of(self.name).names):
+            raise ValueError(f"labels: {self.name} has no label {foreign}")
         return self
 
     def intents(self, taxonomy: Taxonomy) -> dict[str, str | None]:
@@ -78,13 +77,15 @@ class ReadyLabels(LabelMap):
 
 
 def settled(
-    given: LabelMap, ready: Mapping[str, str | None], unmapped: Iterable[str], taxonomy: Taxonomy, name: str
+    given: LabelMap, ready: Mapping[str, str | None], unmapped: Sequence[str], taxonomy: Taxonomy, name: str
 ) -> dict[str, str | None]:
     """The intent of every label: of those with a `ready` answer, and of the `unmapped` ones.
 
     Raises:
-        BadInput: the recipe maps a label to an intent that there is not, or labels have no answer and must have one.
+        BadInput: the recipe maps a label that there is not, or to such an intent, or labels have no answer and must have one.
     """
+    if foreign := _foreign(given, (*ready, *unmapped)):
+        raise BadInput(f"{name} has no label {foreign}; mend labels of the source")
     intents: dict[str, str | None] = {}
     homeless: dict[str, str] = {}
     for label in (*ready, *unmapped):
@@ -113,6 +114,11 @@ def found_in(intents: Mapping[str, str | None], label: object, name: str) -> str
     if not isinstance(label, str) or label not in intents:
         raise ValueError(f"label {label!r} is none of {name}{_nearest(str(label), intents)}")
     return intents[label]
+
+
+def _foreign(given: LabelMap, known: Sequence[str]) -> str:
+    """Those labels of the recipe that the data set has not, in words; empty if there are none."""
+    return ", ".join(f"{label!r}{_nearest(label, known)}" for label in given.labels if label not in known)
 
 
 def _wanted(label: str, intent: str, taxonomy: Taxonomy) -> str:

@@ -67,6 +67,8 @@ def test_intents_are_mapped_where_the_recipe_says_so(shop: Shop) -> None:
     assert first(shop, labels={"book_restaurant": "product_inquiry"}).intent == "product_inquiry"
     with pytest.raises(BadInput, match=r"multiwoz: 3 of 3 labels have no intent"):
         first(shop, others="refuse")
+    with pytest.raises(BadInput, match=r"multiwoz has no label 'book_taxis' \(meant book_taxi or"):
+        first(shop, labels={"book_taxis": None})
 
 
 def test_a_folder_that_is_none(tmp_path: Path, shop: Shop) -> None:
