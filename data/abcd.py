@@ -79,7 +79,7 @@ class AbcdSource(ReadyLabels):
     name: Literal["abcd"]
     path: Path
     split: Literal["train", "dev", "test"] = "train"
-    tools: Literal["all", "used"] = "all"  # on offer: ABCD's thirty (some 1,500 tokens), or those that the dialog uses
+    tools: Literal["all", "used"] = "all"  # on offer: ABCD's thirty (some 2,000 tokens), or those that the dialog uses
 
     def rows(self, shop: Shop) -> Iterator[Found[Dialog]]:
         """The dialogs, one by one."""

@@ -173,9 +173,8 @@ def guessed_table(path: Path) -> Source:
         columns = set()
     if {"instruction", "intent", "response"} <= columns:
         return BitextSource(name="bitext", path=path)
-    text = next((name for name in ("text", "query", "utterance") if name in columns), "text")
-    label = next((name for name in ("label", "intent", "category") if name in columns), "label")
-    return TableSource(name="table", path=path, text=text, label=label)
+    label = next((name for name in ("label", "intent", "category") if {"text", name} <= columns), "label")
+    return TableSource(name="table", path=path, label=label)
 
 
 def guessed_document(path: Path) -> Source | None:
