@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from data.abcd import AbcdSource, Ontology, arguments
-from data.check import check
 from data.errors import BadInput
 from data.schema import Dialog
 from data.shop import Shop
 from data.sources import read_sources
+from tests.data.declared import assert_calls_fit
 
 SAMPLE = Path(__file__).parent / "samples" / "abcd.json"
 
@@ -45,8 +45,9 @@ def test_actions_become_calls_with_results(dialogs: list[Dialog]) -> None:
     assert first.messages[-1].content == "The label is in your mail."
 
 
-def test_calls_fit_the_schemas_that_are_declared(shop: Shop) -> None:
-    assert check(AbcdSource(name="abcd", path=SAMPLE).rows(shop), shop).findings == []
+def test_calls_fit_the_schemas_that_are_declared(dialogs: list[Dialog]) -> None:
+    for dialog in dialogs:
+        assert_calls_fit(dialog)
 
 
 def test_a_label_without_an_intent_leaves_the_dialog_without_one(dialogs: list[Dialog], shop: Shop) -> None:
