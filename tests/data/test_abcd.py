@@ -36,7 +36,7 @@ def test_actions_become_calls_with_results(dialogs: list[Dialog]) -> None:
     assert first.messages[0].content == "The boots are too small.\nCan they go back?"
     calls = [call.function for message in first.messages for call in message.tool_calls]
     assert [(call.name, call.arguments) for call in calls] == [
-        ("pull_up_account", {"customer_name": "rosa feld"}),
+        ("pull_up_account", {"customer_name": "Rosa Feld"}),
         ("validate_purchase", {"username": "rfeld12", "email": "rfeld12@email.com", "order_id": "5550001234"}),
         ("enter_details", {"details": "(555) 010-0199"}),
     ]
