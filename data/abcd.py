@@ -5,7 +5,7 @@ The written text is the original's, not the delexicalized one. Not covered: the 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -109,7 +109,9 @@ def from_abcd(row: Any, intents: Mapping[str, str | None], tools: Literal["all",
             if action not in ontology.actions:
                 raise ValueError(f"turn {index}: action {action!r} is not in ABCD's ontology")
             used.add(action)
-            transcript.act([Done(_tool(action), arguments(action, map(str, values), facts), text)])
+            heard = [said for _, said in found.original[:index]]
+            given = [_as_written(str(value), heard) for value in values]
+            transcript.act([Done(_tool(action), arguments(action, given, facts), text)])
         else:
             transcript.say("user" if speaker == "customer" else "assistant", text)
     offered = [tool for action, tool in ontology.tools.items() if tools == "all" or action in used]
@@ -129,6 +131,12 @@ def arguments(action: str, values: Iterable[str], facts: Mapping[str, str]) -> d
         slot = fits[0] if fits else free[0] if len(slots) == 1 and free else _REST
         filled[slot] = f"{filled[slot]}; {value}" if slot in filled else value
     return filled
+
+
+def _as_written(value: str, heard: Sequence[str]) -> str:
+    """A value as it was last written in the conversation, for the targets have lost their capitals."""
+    pattern = re.compile(re.escape(value), re.IGNORECASE)
+    return next((match[0] for text in reversed(heard) if (match := pattern.search(text))), value)
 
 
 def _facts(scenario: Mapping[str, Any]) -> dict[str, str]:

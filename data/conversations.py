@@ -12,6 +12,7 @@ from data.jsontext import decoded, kind_of, shown
 from data.schema import Dialog, Language
 
 OWN = ("id", "language", "source", "intent", "thinking")  # of a dialog, under the key `kefu`
+_THINKERS = ("assistant", "gpt", "function_call")
 _OPENAI = {
     "system": "system",
     "developer": "system",
@@ -99,6 +100,8 @@ def _openai_message(message: Mapping[str, Any], index: int) -> dict[str, Any]:
 def _rest(turn: Mapping[str, Any]) -> dict[str, Any]:
     """What both forms may say of a turn beside its text and its calls."""
     rest = {key: turn[key] for key in ("reasoning_content", "tool_call_id") if turn.get(key) is not None}
+    if rest.get("reasoning_content") == "" and turn.get("role", turn.get("from")) not in _THINKERS:
+        del rest["reasoning_content"]  # some exports write every field of every turn
     return rest | ({"trained": False} if turn.get("weight") == 0 else {})
 
 

@@ -127,7 +127,7 @@ def guessed(path: Path) -> Source:
     """The source that fits a file, by its name and its first row.
 
     Raises:
-        BadInput: there is no such file, or it cannot be opened.
+        BadInput: the file is missing or has none of the known forms.
     """
     if path.suffix in (".csv", ".tsv", ".parquet"):
         return guessed_table(path)

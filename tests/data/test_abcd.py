@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from data.abcd import AbcdSource, Ontology, arguments
-from data.check import check
 from data.errors import BadInput
 from data.schema import Dialog
 from data.shop import Shop
+from tests.data.declared import assert_calls_fit
 from tests.data.reading import read_sources
 
 SAMPLE = Path(__file__).parent / "samples" / "abcd.json"
@@ -36,7 +36,7 @@ def test_actions_become_calls_with_results(dialogs: list[Dialog]) -> None:
     assert first.messages[0].content == "The boots are too small.\nCan they go back?"
     calls = [call.function for message in first.messages for call in message.tool_calls]
     assert [(call.name, call.arguments) for call in calls] == [
-        ("pull_up_account", {"customer_name": "rosa feld"}),
+        ("pull_up_account", {"customer_name": "Rosa Feld"}),
         ("validate_purchase", {"username": "rfeld12", "email": "rfeld12@email.com", "order_id": "5550001234"}),
         ("enter_details", {"details": "(555) 010-0199"}),
     ]
@@ -45,8 +45,9 @@ def test_actions_become_calls_with_results(dialogs: list[Dialog]) -> None:
     assert first.messages[-1].content == "The label is in your mail."
 
 
-def test_calls_fit_the_schemas_that_are_declared(shop: Shop) -> None:
-    assert check(AbcdSource(name="abcd", path=SAMPLE).rows(shop), shop).findings == []
+def test_calls_fit_the_schemas_that_are_declared(dialogs: list[Dialog]) -> None:
+    for dialog in dialogs:
+        assert_calls_fit(dialog)
 
 
 def test_a_label_without_an_intent_leaves_the_dialog_without_one(dialogs: list[Dialog], shop: Shop) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from data.check import check
 from data.crosswoz import CrosswozSource
 from data.errors import BadInput
 from data.schema import Dialog
 from data.shop import Shop
+from tests.data.declared import assert_calls_fit
 from tests.data.reading import read_sources
 
 SAMPLE = Path(__file__).parent / "samples" / "crosswoz.json"
@@ -39,12 +39,13 @@ def test_queries_become_calls(shop: Shop) -> None:
     results = [json.loads(message.content) for message in dialog.messages if message.role == "tool"]
     assert results == [{"名称": ["听雨园", "石桥公园"]}, {"结果": []}, {"车型": "#CX", "车牌": "#CP"}]
     assert dialog.messages[-1].content == "不客气。"
+    assert_calls_fit(dialog)
 
 
 def test_plain_dialogs_and_what_is_wrong(shop: Shop) -> None:
     assert [message.role for message in first(shop, calls=False).messages] == ["user", "assistant"] * 4
-    checked = check(CrosswozSource(name="crosswoz", path=SAMPLE).rows(shop), shop)
-    assert [(finding.place, finding.what) for finding in checked.findings] == [
+    rows = CrosswozSource(name="crosswoz", path=SAMPLE).rows(shop)
+    assert [(found.place, found.problem) for found in rows if found.problem] == [
         (f"{SAMPLE}:7002", "no turn of an agent after one of a customer")
     ]
 

@@ -107,3 +107,10 @@ def test_a_recipe_s_language_goes_before_what_the_file_says() -> None:
     turns = (Message(role="user", content="hi"), Message(role="assistant", content="ho"))
     row = to_openai(Dialog(id="d", messages=turns, language="en", source="x"), {})
     assert from_openai(row, "other", "elsewhere", "zh").language == "zh"
+
+
+def test_fields_that_are_empty_on_every_turn_do_no_harm() -> None:
+    empty = {"reasoning_content": "", "tool_call_id": None}
+    turns = [{"role": "user", "content": "hi"} | empty, {"role": "assistant", "content": "ho"} | empty]
+    user, assistant = from_openai({"messages": turns}, "d", "x").messages
+    assert (user.reasoning_content, assistant.reasoning_content) == (None, "")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from data.check import check
 from data.errors import BadInput
 from data.multiwoz import MultiwozSource
 from data.schema import Dialog
 from data.shop import Shop
+from tests.data.declared import assert_calls_fit
 from tests.data.reading import read_sources
 
 SAMPLE = Path(__file__).parent / "samples" / "multiwoz"
@@ -51,10 +51,9 @@ def test_tools_come_from_the_schema_and_calls_fit_them(shop: Shop) -> None:
     tools = [tool["function"] for tool in first(shop).tools if isinstance(tool, dict)]
     assert [tool["name"] for tool in tools] == ["find_restaurant", "book_restaurant", "book_taxi"]
     assert tools[0]["parameters"]["properties"]["area"]["enum"] == ["centre", "north"]
-    checked = check(MultiwozSource(name="multiwoz", path=SAMPLE).rows(shop), shop)
-    assert [(finding.kind, finding.place) for finding in checked.findings] == [
-        ("malformed", f"{SAMPLE}/train/dialogues_001.json:2")
-    ]
+    assert_calls_fit(first(shop))
+    problems = [found.place for found in MultiwozSource(name="multiwoz", path=SAMPLE).rows(shop) if found.problem]
+    assert problems == [f"{SAMPLE}/train/dialogues_001.json:2"]
 
 
 def test_plain_dialogs(shop: Shop) -> None:
