@@ -104,7 +104,6 @@ def data_diff(
         screen().print_json(data=answer.body)
 
 
-
 @data_app.command("export")
 def data_export(
     path: Annotated[Path, typer.Argument(help="A file of dialogs, or a shop's folder.")],

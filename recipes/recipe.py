@@ -8,7 +8,7 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from data.errors import BadInput
 from data.schema import Language, Strict
@@ -78,12 +78,22 @@ class DataRecipe(Strict):
     # how often each row comes in one epoch, if not once
     repeat: dict[Literal["intent", "dialog"], PositiveInt] = Field(default_factory=dict)
     validation: Share  # of the utterances, held out; they also widen the retention test
-    near_duplicates: Share = (
-        0.7  # similarity from which a row says about the same as another of its label, and is dropped
-    )
+    # similarity from which a row says about the same as another of its label, and is dropped
+    near_duplicates: Share = 0.7
     per_intent: PositiveInt | None = None  # utterances of each intent and language at most, before the budget
     bad_rows: Literal["refuse", "drop"] = "refuse"  # malformed, of an unknown label, contradicting each other
+    # sources, by name, in which names and addresses are replaced too (a slow recognizer): what people really wrote.
+    # Numbers, phones, e-mail and cards are replaced in all
+    redact_people: tuple[str, ...] = ("jsonl", "openai", "sharegpt", "table", "traces")
     seed: int = 0
+
+    @field_validator("redact_people")
+    @classmethod
+    def _sources_by_their_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = sorted(str(_tag(model)) for model in _flatten(Source) if isinstance(model, type))
+        if unknown := sorted(set(names) - set(known)):
+            raise ValueError(f"no source is called {', '.join(unknown)}; known: {', '.join(known)}")
+        return names
 
 
 class LoraRecipe(Strict):

@@ -86,7 +86,7 @@ def completed(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 _PLACE_WORD = re.compile(
-    f"(?i:{_STREET}|{_UNIT}|cottage|rectory|arcade|plaza|centre|center|mall|farm|hotel|inn|north|south|east|west|upper|lower|the|of)"
+    f"(?i:{_STREET}|{_UNIT}|cottage|rectory|arcade|residences?|mansions?|estate|compound|plaza|centre|center|mall|farm|hotel|inn|north|south|east|west|upper|lower|the|of)"
 )
 
 

@@ -83,8 +83,12 @@ class _Replacement:
             end = span.end
         return "".join([*made, text[end:]])
 
+    def knows(self, number: str) -> bool:
+        """Whether a number was found somewhere in the dialog."""
+        return number in self._codes
+
     def _spans(self, key: str, text: str) -> list[Span]:
-        spans = [*self._found[key, text]]
+        spans = [*self._found.get((key, text), ())]  # a whole number that no key names was not looked at
         for value, kind in self._elsewhere.items():
             spans += [Span(start, start + len(value), kind) for start in _places(value, text)]
         for match in itertools.chain(_TOKEN.finditer(text), _PAIR.finditer(text)) if self._codes else ():
@@ -204,14 +208,15 @@ def _dumped(value: Any, style: tuple[bool, tuple[str, str] | None]) -> str:
 
 
 def _changed_value(key: str, value: Any, change: Change) -> Any:
-    """A JSON value with its texts changed, and its whole numbers where the key says that they name something."""
+    """A JSON value with its texts changed, and its whole numbers where a key or another text says that they name something."""
     if isinstance(value, str):
         return change(key, value)
     if isinstance(value, dict):
         return {name: _changed_value(name, item, change) for name, item in value.items()}
     if isinstance(value, list):
         return [_changed_value(key, item, change) for item in value]
-    names = any(pattern.fullmatch(key) for kind, pattern in _KEYS.items() if kind not in PEOPLE)
-    if names and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return int(change(key, str(value)))
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        named = any(pattern.fullmatch(key) for kind, pattern in _KEYS.items() if kind not in PEOPLE)
+        if named or (isinstance(change, _Replacement) and change.knows(str(value))):
+            return int(change(key, str(value)))
     return value

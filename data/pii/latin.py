@@ -31,7 +31,7 @@ _CALLED_SMALL = re.compile(
 _NAME_GAP = re.compile(r"\s(?:(?:de|del|da|di|dos|du|van|von|der|den|la|le|el|al|bin) ){0,2}|\s?[A-Z]\.\s?|['’-]|\.\s")
 _ADDRESS_GAP = re.compile(r"[\s,;/#|-]{0,4}|\.,\s?|(?:(?<=[A-Z][a-z])|(?<=[A-Z][a-z]{2})|(?<=[A-Z][a-z]{3}))\.\s")
 _NO_STREET = frozenset({"order", "ordr", "pls", "plz", "please"})
-_SURE, _SURE_IF_SMALL, _SURE_PLACE = 0.3, 0.6, 0.5
+_SURE, _SURE_IF_SMALL, _SURE_IF_WORD, _SURE_PLACE = 0.3, 0.6, 0.9, 0.5
 
 
 def in_latin(text: str) -> list[Span]:
@@ -62,8 +62,8 @@ def _is_name(word: str, sure: float) -> bool:
     """Whether what the model takes for a name is believed: written small it must be sure, and a known given name."""
     if word in word_set("no_english_names"):
         return False
-    if word[0].isupper():
-        return sure >= _SURE
+    if word[0].isupper():  # "Lucky you" is hardly a name
+        return sure >= (_SURE_IF_WORD if word.lower() in word_set("ambiguous_small") else _SURE)
     return sure >= _SURE_IF_SMALL and word.title() in given_names() and word not in word_set("ambiguous_small")
 
 

@@ -44,6 +44,7 @@ _UNIT = re.compile(
     r"|[元块件个克斤天年月日点分秒张瓶包盒套次米厘毫升转瓦楼层室栋幢座弄期组折级码位人]|号(?!\s*订?单)|公斤|千克|小时|积分|人民币)",
     re.IGNORECASE,
 )
+_MONEY = re.compile(r"\s?(?:[元块]|人民币|(?:yuan|rmb|cny|usd|eur|gbp|dollars|euros|pounds)\b)", re.IGNORECASE)
 _CURRENCY = re.compile(r"(?:[$€£¥￥]|\b(?:USD|EUR|GBP|RMB|CNY))\s?$", re.IGNORECASE)
 _AMOUNT = re.compile(
     r"(?:\b(?:paid|pay|costs?|price[ds]?|amount|total|balance|charged|worth|house number"
@@ -228,9 +229,8 @@ def _code_kind(plain: str, start: int, end: int, words: Sequence[Cue]) -> Kind |
 def _is_lookalike(plain: str, start: int, end: int, word: str) -> bool:
     """Amounts, dates, sizes, decimals, postal codes, numbers with a unit."""
     code = plain[start:end]
-    if (_UNIT.match(plain, end) and not (code.isdigit() and len(code) >= 6)) or _CURRENCY.search(
-        plain, max(0, start - 6), start
-    ):
+    unit = _MONEY if code.isdigit() and len(code) >= 6 else _UNIT
+    if unit.match(plain, end) or _CURRENCY.search(plain, max(0, start - 6), start):
         return True
     if word == "order" and len(code) >= 6:
         return bool(re.fullmatch(r"\d{4}-\d\d-\d\d", code))

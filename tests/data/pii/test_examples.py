@@ -118,6 +118,7 @@ def test_json_keeps_its_way_of_writing(content: str) -> None:
     "content",
     [
         '{"order_id": 8821004512, "total": 129900}',
+        '{"id": 8821004512, "total": 129900, "paid": true}',
         '{"total": 1e400, "order_id": "8821004512"}',
         '{"order_id": "8821004512"',
     ],
