@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from data.shop import Shop
 from data.sources import Example, Source
 from data.staging import Dropped, Staging
 
+PII = tuple(f"data.pii.{path.stem}" for path in sorted((Path(__file__).parent / "pii").glob("[a-z]*.py")))
 AT_ONCE = 2_000  # rows
 BIN = 50  # tokens, of the histograms of lengths
 CODE = (
@@ -36,6 +37,7 @@ CODE = (
     "data.staging",
 )
 LANGUAGES = ("en", "zh")
+Track = Callable[[Iterable[Found[Example]]], Iterable[Found[Example]]]
 
 
 def build_corpus(
@@ -46,13 +48,13 @@ def build_corpus(
     section: Mapping[str, Any],
     count_tokens: Callable[[Row], int],
     tokenizer_digest: str,
-    track: Callable[[Iterable[Found[Example]]], Iterable[Found[Example]]] = iter,
+    track: Track = iter,
 ) -> Corpus:
     """The corpus of some sources: `train.jsonl` (`Row`), `held_out.jsonl` (`IntentCase`), `dropped.jsonl` (what was left out,
     where it was and why), `statistics.json` and `corpus.html`.
 
     `section` is the recipe's data section as JSON; `count_tokens` gives a row's length, prompt and completion, in tokens of
-    the base; `track` may watch the rows as they are read.
+    the base; `track` may watch the rows of a source as they are read.
 
     Raises:
         BadInput: a frozen case is among the rows; or some are malformed, have a label that the taxonomy lacks, or two
@@ -61,12 +63,11 @@ def build_corpus(
     sources = tuple(sources)
 
     def make(folder: Path) -> dict[str, Any]:
-        found = chain.from_iterable(source.rows(shop) for source in sources)
         scratch = folder / SCRATCH / "rows.sqlite"
         scratch.parent.mkdir(exist_ok=True)
         scratch.unlink(missing_ok=True)
         with Staging(scratch) as staging:
-            read = _read(staging, track(found), shop, section)
+            read = _read(staging, sources, shop, section, track)
             return _write(folder, staging, shop, section, count_tokens, read)
 
     return store.build(
@@ -74,7 +75,7 @@ def build_corpus(
         make,
         inputs={"shop": shop.digest(), "sources": sources_digest(sources, shop), "tokenizer": tokenizer_digest},
         section=dict(section),
-        code=code_digest(*CODE),
+        code=code_digest(*CODE, *PII),
     )
 
 
@@ -96,14 +97,18 @@ def sources_digest(sources: Iterable[Source], shop: Shop) -> str:
     return json_digest(digests)
 
 
-def _read(staging: Staging, found: Iterable[Found[Example]], shop: Shop, section: Mapping[str, Any]) -> dict[str, Any]:
-    """Takes in what is good, then looks at all of it together. Returns how many rows there were and what was left out."""
+def _read(
+    staging: Staging, sources: Iterable[Source], shop: Shop, section: Mapping[str, Any], track: Track
+) -> dict[str, Any]:
+    """Takes in what is good, then looks at all of it together. Returns how many rows there were, what was left out, and how
+    many pieces of personal data were replaced."""
     intake, rows, duplicates = Intake(shop, section["validation"]), 0, 0
-    waiting = iter(found)
-    while batch := list(islice(waiting, AT_ONCE)):
-        good = intake.take(batch)
-        rows += len(batch)
-        duplicates += len(good) - staging.add(good)
+    for source in sources:
+        people, waiting = source.name in section["redact_people"], iter(track(source.rows(shop)))
+        while batch := list(islice(waiting, AT_ONCE)):
+            good = intake.take(batch, people=people)
+            rows += len(batch)
+            duplicates += len(good) - staging.add(good)
     intake.refuse_leaks()
     contradictions = [
         Dropped("contradiction", labels[0][1], text, "is " + ", and ".join(f"{label} at {at}" for label, at in labels))
@@ -117,7 +122,8 @@ def _read(staging: Staging, found: Iterable[Found[Example]], shop: Shop, section
     if section["per_intent"]:
         staging.keep_at_most(section["per_intent"])
     dropped = staging.dropped_counts()
-    return {"read": rows, "dropped": dropped | ({"duplicate": duplicates} if duplicates else {})}
+    dropped |= {"duplicate": duplicates} if duplicates else {}
+    return {"read": rows, "dropped": dropped, "pii_redacted": dict(intake.redacted)}
 
 
 def _write(

@@ -1,5 +1,5 @@
-"""What comes in: each row cleaned, its label looked up, its texts held against the frozen cases, its side of the split
-decided. Not covered: what rows are to each other (`data/staging.py`).
+"""What comes in: each row cleaned, its label looked up, its texts held against the frozen cases, personal data in it
+replaced, its side of the split decided. Not covered: what rows are to each other (`data/staging.py`).
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from data.cleaning import cleaned
 from data.errors import BadInput
 from data.firewall import Firewall, case_firewall, conversation_firewall, normalized, user_text
 from data.labels import foreign_label
+from data.pii import redact
 from data.rows import SHOWN, Found, explained
 from data.schema import Utterance
 from data.shop import Shop
@@ -28,12 +29,13 @@ class Intake:
 
     def __init__(self, shop: Shop, validation: float) -> None:
         self.bad: list[Dropped] = []
+        self.redacted: Counter[str] = Counter()  # pieces of personal data by their kind
         self._leaks: list[str] = []
         self._taxonomy, self._validation = shop.taxonomy, validation
         self._cases, self._conversations = case_firewall(shop), conversation_firewall(shop)
 
-    def take(self, batch: Iterable[Found[Example]]) -> list[Staged]:
-        """The good rows of a batch."""
+    def take(self, batch: Iterable[Found[Example]], *, people: bool) -> list[Staged]:
+        """The good rows of a batch, with surrogates for personal data; `people`: for names and addresses, too."""
         good = [(found.place, row) for found in batch if (row := self._good(found))]
         messages = [
             (place, text)
@@ -45,7 +47,7 @@ class Intake:
         self._compare(self._cases, messages)
         whole = [(place, user_text(row.messages)) for place, row in good if not isinstance(row, Utterance)]
         self._compare(self._conversations, whole)
-        return [self._staged(place, row) for place, row in good]
+        return [self._staged(place, self._redacted(row, people)) for place, row in good]
 
     def refuse_leaks(self) -> None:
         """Raises `BadInput` if any text repeated a frozen case."""
@@ -69,6 +71,11 @@ class Intake:
             return row
         self.bad.append(Dropped("unknown label", found.place, said(row), foreign))
         return None
+
+    def _redacted(self, row: Example, people: bool) -> Example:
+        redacted, kinds = redact(row, people=people)
+        self.redacted.update(kinds)
+        return redacted
 
     def _compare(self, firewall: Firewall, texts: Sequence[tuple[str, str]]) -> None:
         for index, case, similarity in firewall.leaks([text for _, text in texts]):

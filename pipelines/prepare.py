@@ -115,7 +115,7 @@ def corpus_summary(corpus: Corpus) -> dict[str, Any]:
         "kept": facts["rows"],
         **{name: facts[name] for name in ("held_out", "dropped", "languages", "intents", "tasks", "tokens")},
         "leaks": 0,  # a corpus with a leak is not built
-        "pii_redacted": 0,
+        "pii_redacted": sum(facts["pii_redacted"].values()),
         "folder": str(corpus.folder),
     }
 

@@ -30,6 +30,7 @@ SECTION: dict[str, Any] = {
     "near_duplicates": 0.7,
     "per_intent": None,
     "bad_rows": "refuse",
+    "redact_people": [],
 }
 
 
@@ -175,6 +176,16 @@ def test_an_intent_may_be_cut_down(tmp_path: Path, shop: Shop, examples: list[Ex
     counts = Counter((row.language, row.intent) for row in read_jsonl(corpus.folder / "train.jsonl", Row) if row.intent)
     assert set(counts.values()) == {3}
     assert corpus.facts["dropped"]["over the limit"] > 500
+
+
+def test_personal_data_becomes_surrogates(tmp_path: Path, shop: Shop) -> None:
+    rows = [
+        Utterance(text=f"my phone is 1380013{n}, call me", intent="complaint", language="en") for n in range(8000, 8003)
+    ]
+    corpus = build(ArtifactStore(tmp_path), rows, shop, near_duplicates=1.0, validation=0.0001)
+    texts = [row.messages[-1].content for row in read_jsonl(corpus.folder / "train.jsonl", Row)]
+    assert corpus.facts["pii_redacted"] == {"phone": 3}
+    assert len(texts) == 3 and not {row.text for row in rows} & set(texts)
 
 
 def test_a_group_stays_on_one_side(tmp_path: Path, shop: Shop) -> None:
