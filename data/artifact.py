@@ -193,6 +193,13 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+class Sifted(Artifact):
+    """What `data.sift` makes: the good rows of some sources and what was left out, in one database (`data.staging`)."""
+
+    kind = "sifted"
+    ROWS: ClassVar[str] = "rows.sqlite"
+
+
 class Corpus(Artifact):
     """What `data.build` makes: `train.jsonl`, `held_out.jsonl`, `dropped.jsonl`, `statistics.json`, `corpus.html`."""
 

@@ -1,129 +1,54 @@
-"""From sources to a corpus: cleaned, checked, nothing twice, no leak of a frozen case, a held-out split, a token budget.
+"""From sifted rows to a corpus: both sides of the split, a token budget for the training side, a page to read.
 
-The split is by content hash, so a row never changes sides as data grows; rows of one group share a side. The budget is a
-stratified slice: languages and tasks by their shares, intents in turn. Rows wait in a scratch database, so that there may be
-more of them than memory holds; only what the budget takes is ever held.
+The budget is a stratified slice: languages and tasks by their shares, intents in turn; only what it takes is ever held. The
+split is by content hash, so a row never changes sides as data grows (`data/intake.py`).
 """
 
-import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from data.artifact import SCRATCH, ArtifactStore, Corpus, code_digest, file_digest, json_digest, write_json
+from data.artifact import ArtifactStore, Corpus, Sifted, code_digest, write_json
 from data.chat import Row, dialog_rows, intent_row
-from data.intake import Intake, content_hash, refusal
+from data.intake import content_hash
 from data.page import corpus_page
-from data.rows import Found
 from data.schema import Dialog, IntentCase, Utterance, write_jsonl
 from data.shop import Shop
-from data.sources import Example, Source
-from data.staging import Dropped, Staging
+from data.staging import Staging
 
-PII = tuple(f"data.pii.{path.stem}" for path in sorted((Path(__file__).parent / "pii").glob("[a-z]*.py")))
-AT_ONCE = 2_000  # rows
 BIN = 50  # tokens, of the histograms of lengths
-CODE = (
-    "data.build",
-    "data.chat",
-    "data.cleaning",
-    "data.firewall",
-    "data.intake",
-    "data.labels",
-    "data.schema",
-    "data.staging",
-)
 LANGUAGES = ("en", "zh")
-Track = Callable[[Iterable[Found[Example]]], Iterable[Found[Example]]]
 
 
 def build_corpus(
     store: ArtifactStore,
     shop: Shop,
-    sources: Iterable[Source],
+    sifted: Sifted,
     *,
     section: Mapping[str, Any],
     count_tokens: Callable[[Row], int],
     tokenizer_digest: str,
-    track: Track = iter,
 ) -> Corpus:
-    """The corpus of some sources: `train.jsonl` (`Row`), `held_out.jsonl` (`IntentCase`), `dropped.jsonl` (what was left out,
+    """The corpus of sifted rows: `train.jsonl` (`Row`), `held_out.jsonl` (`IntentCase`), `dropped.jsonl` (what was left out,
     where it was and why), `statistics.json` and `corpus.html`.
 
     `section` is the recipe's data section as JSON; `count_tokens` gives a row's length, prompt and completion, in tokens of
-    the base; `track` may watch the rows of a source as they are read.
-
-    Raises:
-        BadInput: a frozen case is among the rows; or some are malformed, have a label that the taxonomy lacks, or two
-            labels, and the section does not say to drop them.
+    the base.
     """
-    sources = tuple(sources)
 
     def make(folder: Path) -> dict[str, Any]:
-        scratch = folder / SCRATCH / "rows.sqlite"
-        scratch.parent.mkdir(exist_ok=True)
-        scratch.unlink(missing_ok=True)
-        with Staging(scratch) as staging:
-            read = _read(staging, sources, shop, section, track)
-            return _write(folder, staging, shop, section, count_tokens, read)
+        with Staging(sifted.folder / Sifted.ROWS) as staging:
+            return _write(folder, staging, shop, section, count_tokens, sifted.facts)
 
     return store.build(
         Corpus,
         make,
-        inputs={"shop": shop.digest(), "sources": sources_digest(sources, shop), "tokenizer": tokenizer_digest},
+        inputs={"shop": shop.digest(), "sifted": sifted.folder.name, "tokenizer": tokenizer_digest},
         section=dict(section),
-        code=code_digest(*CODE, *PII),
+        code=code_digest("data.build", "data.chat", "data.page", "data.schema", "data.staging"),
     )
-
-
-def sources_digest(sources: Iterable[Source], shop: Shop) -> str:
-    """The digest of what sources hold: of their file where they have one (the shop has its own digest), else of their
-    rows, which takes a pass over them."""
-    digests = []
-    for source in sources:
-        path = getattr(source, "path", None)
-        if source.name == "shop":
-            continue
-        if path is not None and path.is_file():
-            digests.append(file_digest(path))
-            continue
-        rows = hashlib.sha256()
-        for found in source.rows(shop):
-            rows.update(repr(found).encode("utf-8", "surrogatepass"))
-        digests.append(rows.hexdigest())
-    return json_digest(digests)
-
-
-def _read(
-    staging: Staging, sources: Iterable[Source], shop: Shop, section: Mapping[str, Any], track: Track
-) -> dict[str, Any]:
-    """Takes in what is good, then looks at all of it together. Returns how many rows there were, what was left out, and how
-    many pieces of personal data were replaced."""
-    intake, rows, duplicates = Intake(shop, section["validation"]), 0, 0
-    for source in sources:
-        people, waiting = source.name in section["redact_people"], iter(track(source.rows(shop)))
-        while batch := list(islice(waiting, AT_ONCE)):
-            good = intake.take(batch, people=people)
-            rows += len(batch)
-            duplicates += len(good) - staging.add(good)
-    intake.refuse_leaks()
-    contradictions = [
-        Dropped("contradiction", labels[0][1], text, "is " + ", and ".join(f"{label} at {at}" for label, at in labels))
-        for text, labels in staging.contradictions()
-    ]
-    if section["bad_rows"] == "refuse" and (problems := [*intake.bad, *contradictions]):
-        raise refusal(problems)
-    staging.drop(intake.bad)
-    staging.drop_contradictions()
-    staging.drop_near_duplicates(section["near_duplicates"])
-    if section["per_intent"]:
-        staging.keep_at_most(section["per_intent"])
-    dropped = staging.dropped_counts()
-    dropped |= {"duplicate": duplicates} if duplicates else {}
-    return {"read": rows, "dropped": dropped, "pii_redacted": dict(intake.redacted)}
 
 
 def _write(

@@ -47,7 +47,7 @@ class Intake:
         self._compare(self._cases, messages)
         whole = [(place, user_text(row.messages)) for place, row in good if not isinstance(row, Utterance)]
         self._compare(self._conversations, whole)
-        return [self._staged(place, self._redacted(row, people)) for place, row in good]
+        return [self._staged(place, row, people) for place, row in good]
 
     def refuse_leaks(self) -> None:
         """Raises `BadInput` if any text repeated a frozen case."""
@@ -72,25 +72,23 @@ class Intake:
         self.bad.append(Dropped("unknown label", found.place, said(row), foreign))
         return None
 
-    def _redacted(self, row: Example, people: bool) -> Example:
-        redacted, kinds = redact(row, people=people)
-        self.redacted.update(kinds)
-        return redacted
-
     def _compare(self, firewall: Firewall, texts: Sequence[tuple[str, str]]) -> None:
         for index, case, similarity in firewall.leaks([text for _, text in texts]):
             place, text = texts[index]
             self._leaks.append(f"{place}: {text!r} ~ frozen case {case!r} ({similarity:.2f})")
 
-    def _staged(self, place: str, row: Example) -> Staged:
-        text, body = said(row), row.model_dump_json(exclude_defaults=True)
+    def _staged(self, place: str, row: Example, people: bool) -> Staged:
+        """The row as it is kept; what it is known by and its side are decided before personal data is replaced."""
+        redacted, kinds = redact(row, people=people)
+        self.redacted.update(kinds)
+        kept = (place, said(redacted), redacted.model_dump_json(exclude_defaults=True))
         if isinstance(row, Utterance):
-            held_out = is_held_out(row.group or text, self._validation)
-            key, rank = content_hash(normalized(text) or text), content_hash(text)
-            return Staged("utterance", key, row.intent, row.language, rank, held_out, place, text, body)
+            held_out = is_held_out(row.group or row.text, self._validation)
+            key, rank = content_hash(normalized(row.text) or row.text), content_hash(row.text)
+            return Staged("utterance", key, row.intent, row.language, rank, held_out, *kept)
         held_out = row.group is not None and is_held_out(row.group, self._validation)
         key = content_hash(row.model_dump_json(include={"messages", "tools", "thinking"}))
-        return Staged("dialog", key, row.intent or "", row.language, content_hash(row.id), held_out, place, text, body)
+        return Staged("dialog", key, row.intent or "", row.language, content_hash(row.id), held_out, *kept)
 
 
 def is_held_out(text: str, share: float) -> bool:

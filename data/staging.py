@@ -1,4 +1,4 @@
-"""Rows on their way into a corpus: a scratch database on disk, so that a corpus may be larger than memory.
+"""Rows on their way into a corpus: a database on disk, so that there may be more of them than memory holds.
 
 Here a row is known by what it says: the same again is dropped, the same under two labels is found, near-duplicates under
 one label are left out. Which row of several stays depends on their content alone, never on their order. Not covered: what a
@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
+from urllib.parse import quote
 
 from data.firewall import trigrams
 
@@ -61,17 +62,23 @@ class Dropped(NamedTuple):
 
 
 class Staging:
-    """The database; as a context manager it is closed in the end. `path` must not exist."""
+    """The database, a new one or one that is only read. As a context manager it is closed in the end; a new one whose rows
+    were refused is removed."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None)
-        self._database.executescript(TABLE)
+    def __init__(self, path: Path, *, new: bool = False) -> None:
+        self._path, self._new = path, new
+        mode = "mode=rwc" if new else "mode=ro&immutable=1"
+        self._database = sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None)
+        if new:
+            self._database.executescript(TABLE)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._database.close()
+        if error and self._new:
+            self._path.unlink()
 
     def add(self, rows: Iterable[Staged]) -> int:
         """Takes rows in and returns how many were new; of rows that say the same under one label one stays."""

@@ -81,10 +81,11 @@ def data_build(recipe: RecipePath, data: Data = None, json: Json = False) -> Non
         from data.artifact import ArtifactStore, home
         from data.shop import Shop
         from pipelines.base_model import prepare_base
-        from pipelines.prepare import corpus_summary, prepare
+        from pipelines.prepare import corpus_summary, prepare, sift_sources
 
         known, shop, store = Recipe.read(recipe), Shop.open(data), ArtifactStore(home() / "artifacts")
-        corpus = prepare(store, shop, known, prepare_base(store, known.base))
+        sifted = sift_sources(store, shop, known)  # bad data is told before a base is fetched
+        corpus = prepare(store, shop, known, prepare_base(store, known.base), sifted)
         answer.body = corpus_summary(corpus)
         screen().print_json(data=answer.body)
 

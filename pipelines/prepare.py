@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from data.artifact import ArtifactStore, Base, Corpus, folder_files, json_digest
+from data.artifact import ArtifactStore, Base, Corpus, Sifted, folder_files, json_digest
 from data.build import build_corpus
 from data.chat import Row
 from data.check import Finding, check
@@ -17,6 +17,7 @@ from data.lengths import Lengths
 from data.rows import SHOWN
 from data.schema import IntentCase, read_jsonl
 from data.shop import Shop
+from data.sift import sift
 from data.sources import Example, ShopSource, guessed
 from pipelines.base_model import base_tokenizer, load_tokenizer
 from pipelines.encode import encode
@@ -26,12 +27,18 @@ from recipes.recipe import Recipe
 PLACES = 3  # further places of a finding that the screen shows
 
 
-def prepare(store: ArtifactStore, shop: Shop, recipe: Recipe, base: Base) -> Corpus:
-    """The corpus of a recipe.
+def sift_sources(store: ArtifactStore, shop: Shop, recipe: Recipe) -> Sifted:
+    """The rows of a recipe's sources, sifted.
 
     Raises:
         BadInput: a source is missing or malformed, or its rows contradict the taxonomy or repeat a frozen case.
     """
+    section = recipe.data.model_dump(mode="json")
+    return sift(store, shop, recipe.data.sources, section, lambda rows: counted("rows", rows))
+
+
+def prepare(store: ArtifactStore, shop: Shop, recipe: Recipe, base: Base, sifted: Sifted) -> Corpus:
+    """The corpus of a recipe."""
 
     @cache
     def tokenizer() -> Any:  # seconds to load, and not needed where the corpus exists
@@ -43,11 +50,10 @@ def prepare(store: ArtifactStore, shop: Shop, recipe: Recipe, base: Base) -> Cor
     return build_corpus(
         store,
         shop,
-        recipe.data.sources,
+        sifted,
         section=recipe.data.model_dump(mode="json"),
         count_tokens=count_tokens,
         tokenizer_digest=tokenizer_digest(base),
-        track=lambda rows: counted("rows", rows),
     )
 
 

@@ -22,7 +22,7 @@ from pipelines.bundle import Candidate
 from pipelines.evaluate import evaluate
 from pipelines.job import Job, opened
 from pipelines.merge import merge
-from pipelines.prepare import prepare
+from pipelines.prepare import prepare, sift_sources
 from pipelines.quantize import quantize
 from pipelines.registry import RegistryAway, Version
 from pipelines.rollout import Moved
@@ -63,8 +63,9 @@ def release(recipe_path: Path, data: Path | None = None, mechanics: bool = False
 @stage(name="prepare")
 def _prepare(job: Job) -> tuple[Base, Corpus]:
     with job.stage("prepare") as record:
+        sifted = record.keep(sift_sources(job.store, job.shop, job.recipe))  # bad data is told before a base is fetched
         base = record.keep(prepare_base(job.store, job.recipe.base))
-        return base, record.keep(prepare(job.store, job.shop, job.recipe, base))
+        return base, record.keep(prepare(job.store, job.shop, job.recipe, base, sifted))
 
 
 @stage(name="train")

@@ -19,6 +19,7 @@ from data.intake import is_held_out
 from data.rows import Found, all_good
 from data.schema import Dialog, IntentCase, Utterance, read_jsonl
 from data.shop import Shop
+from data.sift import sift
 from data.sources import Example, ShopSource
 
 SECTION: dict[str, Any] = {
@@ -48,8 +49,9 @@ def words(row: Row) -> int:
 
 
 def build(store: ArtifactStore, examples: Iterable[Example], shop: Shop, **section: Any) -> Corpus:
-    sources = [Given(name="shop", given=tuple(examples))]
-    return build_corpus(store, shop, sources, section=SECTION | section, count_tokens=words, tokenizer_digest="words")
+    section = SECTION | section
+    sifted = sift(store, shop, [Given(name="shop", given=tuple(examples))], section)
+    return build_corpus(store, shop, sifted, section=section, count_tokens=words, tokenizer_digest="words")
 
 
 def dropped(corpus: Corpus) -> list[tuple[str, str]]:
