@@ -9,8 +9,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
 from data.schema import Message
 from data.shop import Shop
@@ -35,25 +35,35 @@ class Firewall:
     """Frozen texts, ready to be compared with any number of others."""
 
     def __init__(self, cases: Iterable[str]) -> None:
+        self.cases = tuple(dict.fromkeys(cases))
+
+    @cached_property
+    def _frozen(self) -> Any:
+        """Which trigrams each case has, as a sparse matrix [cases, trigrams]; made at the first look."""
+        return self._vectorizer.transform(self.cases)
+
+    @cached_property
+    def _letters(self) -> list[str]:
+        return [normalized(case) for case in self.cases]
+
+    @cached_property
+    def _words(self) -> list[Counter[str]]:
+        return [_words(case) for case in self.cases]
+
+    @cached_property
+    def _vectorizer(self) -> Any:
         from sklearn.feature_extraction.text import HashingVectorizer
 
-        self.cases = tuple(dict.fromkeys(cases))
-        self._vectorizer = HashingVectorizer(
-            analyzer=trigrams, n_features=2**20, binary=True, norm=None, dtype="float32"
-        )
-        self._letters = [normalized(case) for case in self.cases]
-        self._words = [_words(case) for case in self.cases]
-        if self.cases:
-            frozen = self._vectorizer.transform(self.cases)
-            self._frozen, self._sizes = frozen.T.tocsr(), frozen.getnnz(axis=1)
+        return HashingVectorizer(analyzer=trigrams, n_features=2**20, binary=True, norm=None, dtype="float32")
 
     def leaks(self, texts: Sequence[str]) -> list[Leak]:
         """Each of the texts that repeats a frozen one, with the nearest such case."""
         if not texts or not self.cases:
             return []
         rows = self._vectorizer.transform(texts)
-        shared = (rows @ self._frozen).tocoo()
-        jaccard = shared.data / (rows.getnnz(axis=1)[shared.row] + self._sizes[shared.col] - shared.data)
+        shared = (rows @ self._frozen.T).tocoo()
+        sizes = rows.getnnz(axis=1)[shared.row] + self._frozen.getnnz(axis=1)[shared.col]
+        jaccard = shared.data / (sizes - shared.data)
         near = jaccard >= CANDIDATE
         found: dict[int, Leak] = {}
         for index, case, trigrams in zip(shared.row[near], shared.col[near], jaccard[near], strict=True):

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from pydantic import ValidationError
 
@@ -31,8 +32,15 @@ class Intake:
         self.bad: list[Dropped] = []
         self.redacted: Counter[str] = Counter()  # pieces of personal data by their kind
         self._leaks: list[str] = []
-        self._taxonomy, self._validation = shop.taxonomy, validation
-        self._cases, self._conversations = case_firewall(shop), conversation_firewall(shop)
+        self._shop, self._taxonomy, self._validation = shop, shop.taxonomy, validation
+
+    @cached_property
+    def _cases(self) -> Firewall:
+        return case_firewall(self._shop)
+
+    @cached_property
+    def _conversations(self) -> Firewall:
+        return conversation_firewall(self._shop)
 
     def take(self, batch: Iterable[Found[Example]], *, people: bool) -> list[Staged]:
         """The good rows of a batch, with surrogates for personal data; `people`: for names and addresses, too."""
@@ -44,9 +52,11 @@ class Intake:
                 [row.text] if isinstance(row, Utterance) else [m.content for m in row.messages if m.role == "user"]
             )
         ]
-        self._compare(self._cases, messages)
+        if messages:
+            self._compare(self._cases, messages)
         whole = [(place, user_text(row.messages)) for place, row in good if not isinstance(row, Utterance)]
-        self._compare(self._conversations, whole)
+        if whole:
+            self._compare(self._conversations, whole)
         return [self._staged(place, row, people) for place, row in good]
 
     def refuse_leaks(self) -> None:

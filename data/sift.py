@@ -55,10 +55,12 @@ def sources_digest(sources: Iterable[Source], shop: Shop) -> str:
     rows, which takes a pass over them."""
     digests = []
     for source in sources:
-        path = getattr(source, "path", None)
         if source.name == "shop":
             continue
-        if path is not None and path.is_file():
+        path, first = getattr(source, "path", None), next(iter(source.rows(shop)), None)
+        if (
+            path is not None and path.is_file() and first is not None and first.row is not None
+        ):  # no endless or broken file
             digests.append(file_digest(path))
             continue
         rows = hashlib.sha256()
