@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -60,12 +60,19 @@ def code_digest(*modules: str) -> str:
     for module in modules:
         spec = importlib.util.find_spec(module)
         assert spec is not None and spec.origin is not None, module
-        tree = ast.parse(Path(spec.origin).read_bytes())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                node.body = [part for part in node.body if not _is_docstring(part)]
-        digest.update(ast.dump(tree).encode())
+        path = Path(spec.origin)
+        digest.update(_code(path, path.stat().st_mtime_ns).encode())
     return digest.hexdigest()
+
+
+@cache
+def _code(path: Path, _changed: int) -> str:
+    """What a file of Python does, as a text; remembered until the file changes."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_docstring(part)]
+    return ast.dump(tree)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -151,6 +151,8 @@ def _leaks(utterances: dict[str, Utterance], dialogs: dict[str, Dialog], shop: S
         for message in dialog.messages:
             if message.role == "user":
                 places.setdefault(message.content, place)
+    if not places:
+        return
     texts = list(places)
     for index, case, similarity in case_firewall(shop).leaks(texts):
         yield Finding(

@@ -94,4 +94,4 @@ def _read(
     if section["per_intent"]:
         staging.keep_at_most(section["per_intent"])
     dropped = staging.dropped_counts() | ({"duplicate": duplicates} if duplicates else {})
-    return {"read": rows, "dropped": dropped, "pii_redacted": dict(intake.redacted)}
+    return {"read": rows, "dropped": dropped, "pii_redacted": dict(sorted(intake.redacted.items()))}

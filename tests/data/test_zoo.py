@@ -34,7 +34,7 @@ def refused(result: Result, words: str, *codes: int) -> str:
 
 def built(source: dict[str, Any], tmp_path: Path) -> Result:
     recipe = yaml.safe_load((RECIPES / "qwen3-tiny.yaml").read_text(encoding="utf-8"))
-    recipe["data"]["sources"] = [source]
+    recipe["data"] |= {"sources": [source], "redact_people": []}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
     return kefu("data", "build", str(path))

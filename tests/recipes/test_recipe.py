@@ -58,7 +58,7 @@ def test_all_problems_are_named_at_once_with_the_valid_keys(tmp_path: Path) -> N
     [
         ({"quantize__block": None}, "FP8_BLOCK needs a block"),
         ({"serve__history": 8000}, "must fit into context"),
-        ({"data__redact_people": ["tabel"]}, "no source is called tabel; known: dataset, jsonl"),
+        ({"data__redact_people": ["tabel"]}, "no source is called tabel; known: .*, dataset, jsonl"),
         ({"data__sources": [{"name": "jsonl"}]}, r"data.sources.0.path: Field required"),
         (
             {"data__sources": [{"name": "table", "path": "x.csv", "txt": "q"}]},

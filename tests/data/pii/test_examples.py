@@ -73,7 +73,14 @@ def test_nothing_found_remains_and_one_value_has_one_surrogate(order: str, phone
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | orders | mobiles | mails,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | orders
+    | mobiles
+    | mails,
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from(["order_id", "phone", "text", "a b"]) | st.text(), inner, max_size=3)
