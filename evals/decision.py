@@ -4,10 +4,11 @@ Not covered: reaching it (`evals/gate.py`).
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pydantic import Field
 
 from data.schema import Strict
-from recipes.recipe import GateRecipe
 
 Figure = float | int | str
 
@@ -31,7 +32,7 @@ class Decision(Strict):
     reasons: tuple[str, ...]
     figures: dict[str, Figure]
     tests: tuple[PairedTest, ...] = ()
-    thresholds: GateRecipe | None = None
+    thresholds: dict[str, Any] = Field(default_factory=dict)  # the recipe's `gate`, as it was
 
 
 class Findings(NamedTuple):

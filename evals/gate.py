@@ -60,7 +60,13 @@ def decide(
     reasons = [reason for part in parts for reason in part.reasons]
     reasons += [f"figure {name} is missing (gate.require)" for name in thresholds.require if name not in figures]
     tests = tuple(test for part in parts for test in part.tests)
-    return Decision(passed=not reasons, reasons=tuple(reasons), figures=figures, tests=tests, thresholds=thresholds)
+    return Decision(
+        passed=not reasons,
+        reasons=tuple(reasons),
+        figures=figures,
+        tests=tests,
+        thresholds=thresholds.model_dump(mode="json"),
+    )
 
 
 def _provenance(candidate: Evaluation, bf16: Evaluation, champion: Evaluation | None) -> Findings:
@@ -70,8 +76,10 @@ def _provenance(candidate: Evaluation, bf16: Evaluation, champion: Evaluation | 
         if evaluation is not None:
             figures[f"{name}.model"] = evaluation.model_digest
             figures[f"{name}.numeric_path"] = evaluation.numeric_path
-            figures[f"{name}.failed"] = evaluation.failed
-    figures |= {f"digest.{name}": digest for name, digest in sorted(candidate.digests.items())}
+            failed = failed_requests(evaluation.predictions) + failed_requests(evaluation.tool_predictions)
+            figures[f"{name}.failed"] = failed
+    asked = case_digests(candidate.labels, candidate.predictions, candidate.tool_predictions)
+    figures |= {f"digest.{name}": digest for name, digest in asked.items()}
     reasons = []
     if candidate.model_digest == bf16.model_digest:
         reasons.append("the BF16 reference is the candidate itself; evaluate the merged model as the reference")

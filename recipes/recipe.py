@@ -146,9 +146,8 @@ class GateRecipe(Strict):
     # slices on which the champion's accuracy is protected, and what share of it must be kept: a language, `plain`,
     # `hard`, or a style of the cases; with several languages each is protected without being named
     protect: dict[str, Share] = Field(default_factory=dict)
-    checks: tuple[
-        str, ...
-    ] = ()  # checks that must have run, such as parity and conformance; each that ran must be clean
+    # checks that must have run, such as parity and conformance; each that ran must be clean
+    checks: tuple[str, ...] = ()
     floors: Floors = Floors()
 
 

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from evals.evidence import Check, Evidence
 from evals.gate import Decision, decide
-from evals.metrics import Evaluation
+from evals.metrics import Evaluation, case_digests
 from evals.predict import Prediction
 from recipes.recipe import GateRecipe
-from tests.evals.conftest import LABELS, evaluation, intent_predictions, tool_predictions
+from tests.evals.conftest import LABELS, intent_predictions, tool_predictions
+from tests.evals.conftest import unsummarized as evaluation
 
 N = 400
 EN = intent_predictions(N)
@@ -71,9 +72,10 @@ def test_a_good_candidate_passes_with_every_number() -> None:
     assert figures["unparsable"] == 0.0
     assert (figures["candidate.model"], figures["bf16.model"]) == ("fp8", "bf16")
     assert figures["candidate.numeric_path"] == "w8a8" and figures["candidate.failed"] == 0
-    assert {"digest.intents", "digest.held_out", "digest.tools", "digest.labels"} <= figures.keys()
+    asked = case_digests(LABELS, [*intent_predictions(N), *held], tool_predictions(40))
+    assert {name: figures[f"digest.{name}"] for name in asked} == asked and len(asked) == 4
     assert "champion_ratio" not in figures and "champion.model" not in figures
-    assert decision.thresholds == thresholds()
+    assert GateRecipe(**decision.thresholds) == thresholds()
     assert [test.skill for test in decision.tests] == list(LABELS)
     assert Decision.model_validate_json(decision.model_dump_json()) == decision
 

@@ -8,10 +8,10 @@ import pytest
 from data.schema import IntentCase, Language
 from evals.evidence import Check, Evidence, Performance, trained_on
 from evals.gate import Decision, decide
-from evals.metrics import Evaluation, evaluate
+from evals.metrics import Evaluation
 from evals.predict import Prediction, ToolPrediction
 from recipes.recipe import Floors, GateRecipe
-from tests.evals.conftest import tool_predictions
+from tests.evals.conftest import tool_predictions, unsummarized
 
 LABELS = tuple(f"intent_{k}" for k in range(25))
 BARS: dict[str, Any] = {"languages": ("en",), "intent_f1": 0.924, "retention": 0.97, "tool_calls": 0.9}
@@ -38,25 +38,14 @@ INTENTS = [*labelled(300), *labelled(300, held_out=True)]
 TOOLS = tool_predictions(60, [4])
 
 
-WHOLE = evaluate(
-    model="m",
-    model_digest="fp8",
-    numeric_path="w8a8",
-    labels=LABELS,
-    predictions=INTENTS,
-    tool_predictions=TOOLS,
-)
-
-
 def built(
     intents: Sequence[Prediction] = INTENTS, tools: Sequence[ToolPrediction] = TOOLS, **changes: Any
 ) -> Evaluation:
-    """The evaluation with other predictions and its old summary and digests, which the gate must not believe."""
-    return WHOLE.model_copy(update={"predictions": tuple(intents), "tool_predictions": tuple(tools), **changes})
+    return unsummarized(intents, tools, **({"labels": LABELS} | changes))
 
 
-BF16 = built(model_digest="bf16")
-CHAMPION = built(model_digest="champion")
+BF16 = built(digest="bf16")
+CHAMPION = built(digest="champion")
 
 
 def judged(candidate: Evaluation, evidence: Evidence | None = None, bf16: Evaluation = BF16) -> Decision:
@@ -136,7 +125,7 @@ FAULTS: dict[str, tuple[Callable[[], Evaluation], str]] = {
     "no tool cases": (lambda: built(tools=()), "figure tool_call_accuracy is missing"),
     "another order of labels": (lambda: built(labels=LABELS[::-1]), "BF16 was evaluated on other cases (labels)"),
     "nothing at all": (lambda: built([], []), "figure intent_macro_f1 is missing"),
-    "the reference in disguise": (lambda: built(model_digest="bf16"), "the BF16 reference is the candidate itself"),
+    "the reference in disguise": (lambda: built(digest="bf16"), "the BF16 reference is the candidate itself"),
 }
 
 
@@ -176,7 +165,7 @@ def test_a_reference_that_failed_does_not_flatter() -> None:
     broken = [
         p.model_copy(update={"predicted": None, "error": "timeout"}) if k < 60 else p for k, p in enumerate(INTENTS)
     ]
-    decision = judged(built(), bf16=built(broken, model_digest="bf16"))
+    decision = judged(built(), bf16=built(broken, digest="bf16"))
     assert decision.reasons == (
         "60 requests of the BF16 evaluation failed, which flatters the candidate; evaluate it again",
     )
