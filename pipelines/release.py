@@ -64,7 +64,9 @@ def release(recipe_path: Path, data: Path | None = None, mechanics: bool = False
 def _prepare(job: Job) -> tuple[Base, Corpus]:
     with job.stage("prepare") as record:
         base = record.keep(prepare_base(job.store, job.recipe.base))
-        return base, record.keep(prepare(job.store, job.shop, job.recipe, base))
+        corpus = record.keep(prepare(job.store, job.shop, job.recipe, base))
+        verdict.foresee(job, corpus)
+        return base, corpus
 
 
 @stage(name="train")

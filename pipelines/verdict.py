@@ -9,17 +9,20 @@ from typing import Any
 
 from data.artifact import Corpus
 from data.errors import BadInput
+from data.shop import Shop
 from evals.answers import answer_figures, answers_of
+from evals.comparison import cases_needed
 from evals.evidence import Evidence, trained_on
 from evals.gate import Decision, decide
 from evals.metrics import Evaluation
 from pipelines.bundle import Candidate, bundle, decision_of
-from pipelines.evaluate import evaluate, evaluation_of, read_evaluation
+from pipelines.evaluate import evaluate, evaluation_of, read_evaluation, read_held_out
 from pipelines.job import Job, Stage
 from pipelines.prepare import utterances
 from pipelines.registry import Version
 from pipelines.rollout import Moved
 from pipelines.screen import screen
+from recipes.recipe import GateRecipe
 from serving.release import Release
 
 ASKED = ("intents", "labels", "tools")  # a champion's figures on other cases than these say nothing about the candidate
@@ -47,6 +50,24 @@ def _evidence(candidate: Candidate, fp8: Evaluation) -> Evidence:
     gated = [p for p in fp8.tool_predictions if p.language in candidate.recipe.gate.languages]
     trained = (row.text for row in utterances(candidate.corpus))
     return Evidence(checks=(trained_on(trained, fp8.predictions),), answers=answer_figures(answers_of(gated, facts)))
+
+
+def foresee(job: Job, corpus: Corpus) -> None:
+    """Says before anything is trained what the gate will refuse whatever comes out."""
+    if lacking := too_few_cases(job.shop, corpus, job.recipe.gate):
+        screen().print(lacking)
+
+
+def too_few_cases(shop: Shop, corpus: Corpus, gate: GateRecipe) -> str | None:
+    """What to add before a run whose gate would lack cases however good the model is; None where there are enough."""
+    cases = [case for case in (*shop.intent_cases(), *read_held_out(corpus)) if case.language in gate.languages]
+    needed = cases_needed(gate)
+    if needed is None or len(cases) >= needed:
+        return None
+    return (
+        f"the gate will refuse this release: {len(cases)} labelled cases in {', '.join(gate.languages)}, {needed} needed "
+        f"(gate.power); {needed - len(cases)} missing: add labelled cases or hold out more utterances (data.validation)"
+    )
 
 
 def publish(job: Job, released: Release, decision: Decision) -> Version:
