@@ -365,6 +365,9 @@ def test_restraint() -> None:
         candidate, bf16 = evaluation(EN, tools), evaluation(EN, tools, digest="bf16")
         reasons = decide(candidate, bf16, None, thresholds(restraint=0.9, require=())).reasons
         assert reasons == ("no tool case without a due call in en (gate.restraint); add some",)
+    spoken = thresholds(restraint=0.9, require=(), languages=("en", "zh"))
+    reasons = decide(evaluation(EN), evaluation(EN, digest="bf16"), None, spoken).reasons
+    assert "no tool case without a due call in en, zh (gate.restraint); add some" in reasons
 
 
 def test_a_call_that_fits_no_schema_is_counted() -> None:

@@ -138,6 +138,8 @@ def test_paired_counts() -> None:
     found = PairedCounts.of([True, True, False, False, True], [True, False, True, False, True])
     assert found == PairedCounts(both=2, only_first=1, only_second=1, neither=1)
     assert (found.n, found.discordance, found.ratio) == (5, 0.4, 1.0)
+    kinds = [(True, True)] * 4 + [(True, False)] * 3 + [(False, True)] * 2 + [(False, False)]
+    assert PairedCounts.of([a for a, _ in kinds], [b for _, b in kinds]) == PairedCounts(4, 3, 2, 1)
     empty = PairedCounts.of([], [])
     assert (empty.n, empty.discordance, empty.ratio) == (0, 0.0, 0.0)
     assert PairedCounts(0, 3, 0, 0).ratio == 0.0
@@ -306,6 +308,8 @@ def test_power_by_hand() -> None:
     first = math.ceil(Z * Z * 0.97 / 0.03)
     assert (power_at(first - 1, certain), power_at(first, certain)) == (0.0, 1.0)
     assert ratio_lower_bound(PairedCounts(first, 0, 0, 0)) >= 0.97 > ratio_lower_bound(PairedCounts(first - 1, 0, 0, 0))
+    half = Plan(1.0, 0.0, 0.5)  # here V1 is 0 to the last bit; Z^2 = 2.7 cases
+    assert (power_at(2, half), power_at(3, half)) == (0.0, 1.0)
     plan = Plan(0.9, 0.0, 0.97)
     v0, v1 = 0.97 * 0.9 * 0.03, 0.9 * 0.1 * 0.03**2
     z = (math.sqrt(120) * 0.027 - Z * math.sqrt(v0)) / math.sqrt(v1)
