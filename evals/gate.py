@@ -1,14 +1,19 @@
-"""The gate: one pure function from evaluations and thresholds to a decision. It fails closed.
+"""The gate: one pure function from evaluations, evidence and thresholds to a decision. It fails closed.
 
 Every figure is computed here from the single predictions, never taken from an evaluation's own summary. Not covered:
 acting on the decision, and evaluating a champion again on new cases; both are the flow's.
 """
 
-import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TypeVar
 
-from data.schema import Language, Strict
+from data.schema import Language
+from evals import evidence as others
+from evals.answers import marked, thinks
+from evals.calls import ToolFigures, tool_figures
+from evals.comparison import Comparison, against_bf16, against_champion
+from evals.decision import Decision, Figure, Findings, rounded_down
+from evals.evidence import Evidence
 from evals.metrics import (
     OTHER,
     Evaluation,
@@ -17,68 +22,71 @@ from evals.metrics import (
     failed_requests,
     intent_f1,
     macro_f1_interval,
-    tool_figures,
     unparsable_share,
 )
-from evals.predict import Prediction
-from evals.statistics import PairedCounts, holm, mcnemar, ratio_lower_bound, required_cases
+from evals.predict import Prediction, ToolPrediction
 from recipes.recipe import GateRecipe
 
-PLANNED_DISCORDANCE = 0.03  # share of cases on which FP8 and BF16 are expected to differ, fixed before any run
-CHAMPION_MARGIN = 0.03  # of the champion's accuracy
-SIGNIFICANCE = 0.05  # of the paired tests of single intents, after Holm's correction
-WEAKEST = 5  # intents named in a reason
+__all__ = ["Decision", "Evidence", "decide"]
 
-Figure = float | int | str
-Pairs = Sequence[tuple[Prediction, Prediction]]
+WEAKEST = 5  # intents and cases named in a reason
+P = TypeVar("P", Prediction, ToolPrediction)
+NOTHING_ELSE = Evidence()
 
 
-class Decision(Strict):
-    """Whether the candidate may be released, why not, and every number that was looked at."""
-
-    passed: bool
-    reasons: tuple[str, ...]
-    figures: dict[str, Figure]
-
-
-class _Findings(NamedTuple):
-    figures: dict[str, Figure]
-    reasons: list[str]
-
-
-def decide(candidate: Evaluation, bf16: Evaluation, champion: Evaluation | None, thresholds: GateRecipe) -> Decision:
-    """Holds a quantized candidate against the bars, its BF16 reference and, where there is one, the champion."""
+def decide(
+    candidate: Evaluation,
+    bf16: Evaluation,
+    champion: Evaluation | None,
+    thresholds: GateRecipe,
+    evidence: Evidence = NOTHING_ELSE,
+) -> Decision:
+    """Holds a quantized candidate against the bars, its BF16 reference, what others found and, where there is one, the
+    champion."""
     parts = [
         _provenance(candidate, bf16, champion),
         _intent_f1(candidate, thresholds),
         _retention(candidate, bf16, thresholds),
         _tool_calls(candidate, thresholds),
         _unparsable(candidate, thresholds),
+        _leaks(candidate, thresholds),
+        others.checks(evidence, thresholds),
+        others.performance(evidence, thresholds),
+        others.answers(evidence, thresholds),
     ]
     if champion is not None:
         parts.append(_champion(candidate, champion, thresholds))
     figures = {name: value for part in parts for name, value in part.figures.items()}
     reasons = [reason for part in parts for reason in part.reasons]
     reasons += [f"figure {name} is missing (gate.require)" for name in thresholds.require if name not in figures]
-    return Decision(passed=not reasons, reasons=tuple(reasons), figures=figures)
+    tests = tuple(test for part in parts for test in part.tests)
+    return Decision(
+        passed=not reasons,
+        reasons=tuple(reasons),
+        figures=figures,
+        tests=tests,
+        thresholds=thresholds.model_dump(mode="json"),
+    )
 
 
-def _provenance(candidate: Evaluation, bf16: Evaluation, champion: Evaluation | None) -> _Findings:
+def _provenance(candidate: Evaluation, bf16: Evaluation, champion: Evaluation | None) -> Findings:
     """Which models were evaluated, how they computed, on which cases, and how many requests failed."""
     figures: dict[str, Figure] = {}
     for name, evaluation in (("candidate", candidate), ("bf16", bf16), ("champion", champion)):
         if evaluation is not None:
             figures[f"{name}.model"] = evaluation.model_digest
             figures[f"{name}.numeric_path"] = evaluation.numeric_path
-            figures[f"{name}.failed"] = evaluation.failed
-    figures |= {f"digest.{name}": digest for name, digest in sorted(candidate.digests.items())}
+            failed = failed_requests(evaluation.predictions) + failed_requests(evaluation.tool_predictions)
+            figures[f"{name}.failed"] = failed
+    asked = case_digests(candidate.labels, candidate.predictions, candidate.tool_predictions)
+    figures |= {f"digest.{name}": digest for name, digest in asked.items()}
     reasons = []
     if candidate.model_digest == bf16.model_digest:
         reasons.append("the BF16 reference is the candidate itself; evaluate the merged model as the reference")
-    return _Findings(figures, reasons)
+    return Findings(figures, reasons)
 
 
-def _intent_f1(candidate: Evaluation, thresholds: GateRecipe) -> _Findings:
+def _intent_f1(candidate: Evaluation, thresholds: GateRecipe) -> Findings:
     """Macro-F1 on the frozen cases in each gated language, by point estimate; the worst is the figure."""
     figures: dict[str, Figure] = {}
     reasons: list[str] = []
@@ -107,93 +115,79 @@ def _intent_f1(candidate: Evaluation, thresholds: GateRecipe) -> _Findings:
             low = sorted(scores.items(), key=lambda item: item[1])[:WEAKEST]
             named = ", ".join(f"{label} {score:.2f}" for label, score in low)
             reasons.append(
-                f"intent F1 {_down(value)} < {thresholds.intent_f1:g} (gate.intent_f1, {language}); weakest: {named}"
+                f"intent F1 {rounded_down(value)} < {thresholds.intent_f1:g} (gate.intent_f1, {language}); weakest: {named}"
             )
     if len(worst) == len(thresholds.languages):
         figures["intent_macro_f1"], figures["intent_f1_lower"] = min(worst)
-    return _Findings(figures, reasons)
+    return Findings(figures, reasons)
 
 
-def _retention(candidate: Evaluation, bf16: Evaluation, thresholds: GateRecipe) -> _Findings:
+def _retention(candidate: Evaluation, bf16: Evaluation, thresholds: GateRecipe) -> Findings:
     """What quantization kept of the accuracy, on all labelled cases of the gated languages, held-out ones included."""
     if differing := _differing(candidate, bf16):
-        return _Findings({}, [f"BF16 was evaluated on other cases ({', '.join(differing)}); evaluate both on the same"])
-    pairs = _paired(candidate, bf16, thresholds.languages)
+        return Findings({}, [f"BF16 was evaluated on other cases ({', '.join(differing)}); evaluate both on the same"])
+    pairs = _paired(candidate.predictions, bf16.predictions, thresholds.languages)
     if not pairs:
-        return _Findings({}, [f"no labelled case in {', '.join(thresholds.languages)} to compare with BF16"])
-    counts = _count(pairs)
-    lower = ratio_lower_bound(counts)
-    planned = required_cases(thresholds.intent_f1, PLANNED_DISCORDANCE, thresholds.retention, thresholds.power)
-    figures: dict[str, Figure] = {
-        "retention": counts.ratio,
-        "retention_lower": lower,
-        "retention_n": counts.n,
-        "retention_lost": counts.only_second,
-        "retention_gained": counts.only_first,
-        "retention_accuracy": (counts.both + counts.only_first) / counts.n,
-        "retention_accuracy_bf16": (counts.both + counts.only_second) / counts.n,
-    }
-    reasons = _power_reasons(counts.n, planned, thresholds)
-    if planned is not None:
-        figures["retention_n_required"] = planned
-    failed = failed_requests(reference for _, reference in pairs)
-    if failed:
-        reasons.append(
+        return Findings({}, [f"no labelled case in {', '.join(thresholds.languages)} to compare with BF16"])
+    found = against_bf16(Comparison.of(pairs, _gated(candidate, thresholds)), thresholds)
+    if failed := failed_requests(reference for _, reference in pairs):
+        found.reasons.append(
             f"{failed} requests of the BF16 evaluation failed, which flatters the candidate; evaluate it again"
         )
-    if lower < thresholds.retention:
-        reasons.append(_retention_reason(counts, lower, thresholds))
-    return _Findings(figures, reasons + _single_intents(pairs, _gated(candidate, thresholds), "BF16"))
+    return found
 
 
-def _power_reasons(n: int, planned: int | None, thresholds: GateRecipe) -> list[str]:
-    bar = f"retention {thresholds.retention:g} with power {thresholds.power:g}"
-    if planned is None:
-        return [f"no number of cases shows {bar}; set gate.retention and gate.power below 1"]
-    if n < planned:
-        return [
-            f"too few cases: n={n} in {', '.join(thresholds.languages)}, {bar} (gate.power) needs {planned}; "
-            f"{planned - n} missing: add labelled cases or hold out more utterances (data.validation)"
-        ]
-    return []
-
-
-def _retention_reason(counts: PairedCounts, lower: float, thresholds: GateRecipe) -> str:
-    """Says also how many cases would settle it if the two models differed as often, but equally in both directions."""
-    accuracy = (counts.both + counts.only_second) / counts.n
-    needed = required_cases(accuracy, counts.discordance, thresholds.retention, thresholds.power) or 0
-    more = f"; at this disagreement {needed} cases are needed, {needed - counts.n} missing" if needed > counts.n else ""
-    return (
-        f"retention lower bound {_down(lower)} < {thresholds.retention:g} (gate.retention): {counts.ratio:.3f} over "
-        f"n={counts.n}, {counts.only_second} lost and {counts.only_first} gained by quantization{more}"
-    )
-
-
-def _tool_calls(candidate: Evaluation, thresholds: GateRecipe) -> _Findings:
+def _tool_calls(candidate: Evaluation, thresholds: GateRecipe) -> Findings:
     """Right next steps (the due call with its arguments, or none) over the tool cases of the gated languages."""
     cases = [p for p in candidate.tool_predictions if p.language in thresholds.languages]
-    if not cases:
-        return _Findings({}, [])  # `gate.require` decides whether that matters
-    found = tool_figures(cases)
-    figures: dict[str, Figure] = {"tool_call_accuracy": found.accuracy, "tool_call_cases": found.cases}
-    figures |= {"tool_call_lower": found.accuracy_interval.lower, "tool_call_upper": found.accuracy_interval.upper}
-    parts = {"tool_call_due": found.call_accuracy, "tool_call_restraint": found.restraint}
-    figures |= {name: value for name, value in parts.items() if value is not None}
+    if not cases:  # `gate.require` decides whether that matters, unless a bar was set
+        return Findings({}, [] if thresholds.restraint is None else [_no_restraint(thresholds)])
+    found = tool_figures(cases, candidate.offered)
+    figures = _tool_numbers(found)
     for language in sorted({p.language for p in cases}):
         figures[f"tool_call_accuracy.{language}"] = _share(p.right for p in cases if p.language == language)
-    if found.accuracy >= thresholds.tool_calls:
-        return _Findings(figures, [])
-    wrong = [p.case.id for p in cases if not p.right]
-    more = f" and {len(wrong) - WEAKEST} more" if len(wrong) > WEAKEST else ""
-    shortfall = f"tool calls {_down(found.accuracy)} < {thresholds.tool_calls:g} (gate.tool_calls)"
-    return _Findings(figures, [f"{shortfall}; wrong: {', '.join(wrong[:WEAKEST])}{more}"])
+    reasons = []
+    if found.accuracy < thresholds.tool_calls:
+        wrong = [p.case.id for p in cases if not p.right]
+        cut = f"; {found.unfinished} calls cut or malformed" if found.unfinished else ""
+        shortfall = f"tool calls {rounded_down(found.accuracy)} < {thresholds.tool_calls:g} (gate.tool_calls)"
+        reasons.append(f"{shortfall}{cut}; wrong: {_named(wrong)}")
+    if thresholds.restraint is not None and found.restraint is None:
+        reasons.append(_no_restraint(thresholds))
+    elif thresholds.restraint is not None and found.restraint is not None and found.restraint < thresholds.restraint:
+        wrong = [p.case.id for p in cases if p.case.expect is None and not p.right]
+        bar = f"restraint {rounded_down(found.restraint)} < {thresholds.restraint:g} (gate.restraint)"
+        reasons.append(f"{bar}: {len(wrong)} of {found.restraint_cases} cases in which no call is due: {_named(wrong)}")
+    return Findings(figures, reasons)
 
 
-def _unparsable(candidate: Evaluation, thresholds: GateRecipe) -> _Findings:
+def _tool_numbers(found: ToolFigures) -> dict[str, Figure]:
+    interval = found.accuracy_interval
+    numbers: dict[str, Figure | None] = {
+        "tool_call_accuracy": found.accuracy,
+        "tool_call_cases": found.cases,
+        "tool_call_lower": interval.lower,
+        "tool_call_upper": interval.upper,
+        "tool_call_due": found.call_accuracy,
+        "tool_call_name": found.name_accuracy,
+        "tool_call_restraint": found.restraint,
+        "tool_call_valid": found.valid,
+        "tool_call_unfinished": found.unfinished,
+        "tool_call_surplus": found.surplus,
+    }
+    parts: dict[str, Figure] = {f"tool_call.{name}": right.accuracy for name, right in found.arguments.items()}
+    return {name: value for name, value in numbers.items() if value is not None} | parts
+
+
+def _no_restraint(thresholds: GateRecipe) -> str:
+    return f"no tool case without a due call in {', '.join(thresholds.languages)} (gate.restraint); add some"
+
+
+def _unparsable(candidate: Evaluation, thresholds: GateRecipe) -> Findings:
     """The share of intent cases of the gated languages that got no label at all."""
     cases = [p for p in candidate.predictions if p.language in thresholds.languages]
     if not cases:
-        return _Findings({}, [])
+        return Findings({}, [])
     share = unparsable_share(cases)
     reasons = []
     if share > thresholds.unparsable:
@@ -202,50 +196,53 @@ def _unparsable(candidate: Evaluation, thresholds: GateRecipe) -> _Findings:
             f"unparsable labels {share:.3f} > {thresholds.unparsable:g} (gate.unparsable): {missing} of {len(cases)}, "
             f"{failed} of them failed requests"
         )
-    return _Findings({"unparsable": share}, reasons)
+    return Findings({"unparsable": share}, reasons)
 
 
-def _champion(candidate: Evaluation, champion: Evaluation, thresholds: GateRecipe) -> _Findings:
-    """Non-inferior overall and on no single intent worse, on cases that neither model was trained on."""
-    differing = _differing(candidate, champion)
-    if "intents" in differing or "labels" in differing:
-        return _Findings({}, ["the champion was evaluated on other cases; evaluate it again on the candidate's"])
-    # Held-out utterances belong to one corpus: another corpus may have trained the champion on them.
-    pairs = _paired(candidate, champion, thresholds.languages, held_out="held_out" not in differing)
-    counts = _count(pairs)
-    lower = ratio_lower_bound(counts)
-    figures: dict[str, Figure] = {"champion_ratio": counts.ratio, "champion_ratio_lower": lower, "champion_n": counts.n}
+def _leaks(candidate: Evaluation, thresholds: GateRecipe) -> Findings:
+    """Thinking that arrives although it is off, and marks of the template in a text, in whatever language."""
+    everything: list[Prediction | ToolPrediction] = [*candidate.predictions, *candidate.tool_predictions]
+    thinking = [p.case.id or "a case without id" for p in everything if thinks(p.raw, p.reasoning)]
+    markup = [p.case.id or "a case without id" for p in everything if marked(p.raw)]
     reasons = []
-    failed = failed_requests(reference for _, reference in pairs)
-    if failed:
-        reasons.append(f"{failed} requests of the champion's evaluation failed; evaluate it again")
-    if lower < 1 - CHAMPION_MARGIN:
+    if len(thinking) > thresholds.thinking_leaks:
         reasons.append(
-            f"not shown to be as good as the champion: lower bound {_down(lower)} < {1 - CHAMPION_MARGIN:g} of its "
-            f"accuracy, {counts.ratio:.3f} over n={counts.n}, {counts.only_second} lost and {counts.only_first} gained"
+            f"thinking in {len(thinking)} of {len(everything)} answers although it is off, {thresholds.thinking_leaks} "
+            f"allowed (gate.thinking_leaks): {_named(thinking)}"
         )
-    return _Findings(figures, reasons + _single_intents(pairs, _gated(candidate, thresholds), "the champion"))
+    if thresholds.markup_leaks is not None and len(markup) > thresholds.markup_leaks:
+        reasons.append(
+            f"marks of the template in {len(markup)} of {len(everything)} answers, {thresholds.markup_leaks} allowed "
+            f"(gate.markup_leaks): {_named(markup)}"
+        )
+    return Findings({"leaks.thinking": len(thinking), "leaks.markup": len(markup)}, reasons)
 
 
-def _single_intents(pairs: Pairs, intents: Sequence[str], reference: str) -> list[str]:
-    """Names the intents that got worse by more than chance: one-sided exact McNemar, Holm over all intents."""
-    counts = {label: _count([pair for pair in pairs if pair[0].case.intent == label]) for label in intents}
-    p_values = holm({x: mcnemar(c.only_first, c.only_second, one_sided=True) for x, c in counts.items()})
-    return [
-        f"{label} is worse than with {reference}: {counts[label].only_second} of {counts[label].n} cases lost, "
-        f"{counts[label].only_first} gained (McNemar, Holm p={p:.2g})"
-        for label, p in p_values.items()
-        if p < SIGNIFICANCE
-    ]
+def _champion(candidate: Evaluation, champion: Evaluation, thresholds: GateRecipe) -> Findings:
+    """Non-inferior overall and on protected slices, and no skill worse, on cases that neither model was trained on."""
+    differing = _differing(candidate, champion)
+    if other := [name for name in differing if name != "held_out"]:
+        reason = f"the champion was evaluated on other cases ({', '.join(other)}); evaluate it again on the candidate's"
+        return Findings({}, [reason])
+    # Held-out utterances belong to one corpus: another corpus may have trained the champion on them.
+    spoken, held_out = thresholds.languages, "held_out" not in differing
+    pairs = _paired(candidate.predictions, champion.predictions, spoken, held_out=held_out)
+    tools = _paired(candidate.tool_predictions, champion.tool_predictions, spoken)
+    slices = dict.fromkeys([*(spoken if len(spoken) > 1 else ()), *thresholds.protect])
+    comparison = Comparison.of(pairs, _gated(candidate, thresholds), tools, list(slices))
+    found = against_champion(comparison, thresholds)
+    if failed := failed_requests(p for _, p in pairs) + failed_requests(p for _, p in tools):
+        found.reasons.append(f"{failed} requests of the champion's evaluation failed; evaluate it again")
+    return found
 
 
 def _paired(
-    first: Evaluation, second: Evaluation, languages: Sequence[Language], *, held_out: bool = True
-) -> list[tuple[Prediction, Prediction]]:
+    first: Sequence[P], second: Sequence[P], languages: Sequence[Language], *, held_out: bool = True
+) -> list[tuple[P, P]]:
     """The two models' predictions of the same cases, frozen ones first; equal digests make the order the same."""
 
-    def chosen(evaluation: Evaluation, outside: bool) -> list[Prediction]:
-        return [p for p in evaluation.predictions if p.language in languages and p.held_out == outside]
+    def chosen(predictions: Sequence[P], outside: bool) -> list[P]:
+        return [p for p in predictions if p.language in languages and getattr(p, "held_out", False) == outside]
 
     parts = (False, True) if held_out else (False,)
     return [pair for part in parts for pair in zip(chosen(first, part), chosen(second, part), strict=True)]
@@ -261,15 +258,11 @@ def _differing(first: Evaluation, second: Evaluation) -> list[str]:
     return sorted(name for name in ones if ones[name] != others[name])
 
 
-def _count(pairs: Pairs) -> PairedCounts:
-    return PairedCounts.of([p.right for p, _ in pairs], [p.right for _, p in pairs])
-
-
 def _share(right: Iterable[bool]) -> float:
     found = list(right)
     return sum(found) / len(found)
 
 
-def _down(value: float) -> str:
-    """Three digits, rounded down, so that what is below a bar never reads as if it reached it."""
-    return f"{math.floor(value * 1000) / 1000:.3f}"
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - WEAKEST} more" if len(ids) > WEAKEST else ""
+    return f"{', '.join(ids[:WEAKEST])}{more}"

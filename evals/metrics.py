@@ -1,33 +1,27 @@
-"""What a model got right: F1, accuracy, slices and tool figures of one evaluation, with intervals.
+"""What a model got right: F1, accuracy and slices of one evaluation, with intervals.
 
-Frozen cases alone give the figures; held-out utterances are kept beside them for the paired tests. Not covered:
-comparing two models and holding figures against bars (`evals/gate.py`).
+Frozen cases alone give the figures; held-out utterances are kept beside them for the paired tests. Not covered: tool calls
+(`evals/calls.py`), texts (`evals/answers.py`), holding figures against bars (`evals/gate.py`).
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from data.artifact import json_digest
 from data.errors import BadInput
 from data.schema import Language, Strict
+from evals.calibration import Calibration, calibration
+from evals.calls import Schemas, ToolFigures, tool_figures
 from evals.predict import Prediction, ToolPrediction
-from evals.statistics import Indices, Interval, Values, stratified_bootstrap, wilson_interval
+from evals.statistics import Accuracy, Indices, Interval, Values, stratified_bootstrap
 
 OTHER = "other"  # every intent outside a gated subset
 UNPARSABLE = "unparsable"  # how a missing label is called in the confusion counts
 OUT_OF_SCOPE = "out_of_scope"
 Group = Literal["plain", "hard"]
-
-
-class Accuracy(Strict):
-    """How many of some cases were right."""
-
-    cases: int
-    accuracy: float
-    accuracy_interval: Interval
 
 
 class Slice(Accuracy):
@@ -44,17 +38,11 @@ class IntentFigures(Slice):
     groups: dict[Group, Slice]
     styles: dict[str, Accuracy]  # too few cases of each intent for an F1
     confusion: dict[str, dict[str, int]]  # expected -> predicted -> cases
+    micro_f1: float
     out_of_scope_recall: float | None
+    out_of_scope_false_alarms: float | None  # share of the other cases that were taken for it
+    calibration: Calibration | None
     unparsable: float
-
-
-class ToolFigures(Accuracy):
-    """Tool cases: all, those where a call is due, and those where none is (restraint)."""
-
-    call_cases: int
-    call_accuracy: float | None
-    restraint_cases: int
-    restraint: float | None
 
 
 class Evaluation(Strict):
@@ -65,6 +53,7 @@ class Evaluation(Strict):
     numeric_path: str
     labels: tuple[str, ...]
     digests: dict[str, str]  # intents, tools, held_out, labels: computed from the cases themselves
+    offered: tuple[dict[str, Any], ...]  # the schemas of the tools that the model saw
     predictions: tuple[Prediction, ...]
     tool_predictions: tuple[ToolPrediction, ...]
     overall: IntentFigures | None
@@ -83,6 +72,7 @@ def evaluate(
     labels: Sequence[str],
     predictions: Sequence[Prediction],
     tool_predictions: Sequence[ToolPrediction] = (),
+    offered: Schemas = (),
 ) -> Evaluation:
     """Builds the evaluation of one model from all its predictions, held-out ones (marked so) included.
 
@@ -103,12 +93,13 @@ def evaluate(
         numeric_path=numeric_path,
         labels=tuple(labels),
         digests=case_digests(labels, predictions, tool_predictions),
+        offered=tuple(dict(tool) for tool in offered),
         predictions=tuple(predictions),
         tool_predictions=tuple(tool_predictions),
         overall=intent_figures(frozen, labels) if len(spoken) > 1 else languages.get(spoken[0]) if spoken else None,
         languages=languages,
-        tools=tool_figures(tool_predictions) if tool_predictions else None,
-        tool_languages={language: tool_figures(some) for language, some in by_language.items()},
+        tools=tool_figures(tool_predictions, offered) if tool_predictions else None,
+        tool_languages={language: tool_figures(some, offered) for language, some in by_language.items()},
         unparsable=unparsable_share(predictions),
         failed=failed_requests(predictions) + failed_requests(tool_predictions),
     )
@@ -132,14 +123,18 @@ def intent_figures(predictions: Sequence[Prediction], labels: Sequence[str]) -> 
         "plain": [p for p in predictions if p.case.style == "plain"],
         "hard": [p for p in predictions if p.case.style != "plain"],
     }
-    strange = [p for p in predictions if p.case.intent == OUT_OF_SCOPE]
+    strange = [p.right for p in predictions if p.case.intent == OUT_OF_SCOPE]
+    alarms = [p.predicted == OUT_OF_SCOPE for p in predictions if p.case.intent != OUT_OF_SCOPE]
     return IntentFigures(
         **_slice(predictions, labels).model_dump(),
         per_intent=intent_f1(predictions, labels),
         groups={name: _slice(some, labels) for name, some in groups.items() if some},
-        styles={style: accuracy([p for p in predictions if p.case.style == style]) for style in styles},
+        styles={style: Accuracy.of(p.right for p in predictions if p.case.style == style) for style in styles},
         confusion=_confusion(predictions),
-        out_of_scope_recall=_share(strange),
+        micro_f1=micro_f1(predictions, labels),
+        out_of_scope_recall=sum(strange) / len(strange) if strange else None,
+        out_of_scope_false_alarms=sum(alarms) / len(alarms) if alarms else None,
+        calibration=calibration(predictions),
         unparsable=unparsable_share(predictions),
     )
 
@@ -155,6 +150,16 @@ def intent_f1(predictions: Sequence[Prediction], labels: Sequence[str]) -> dict[
     return {label: float(score) for label, score in zip(present, scores, strict=True)}
 
 
+def micro_f1(predictions: Sequence[Prediction], labels: Sequence[str]) -> float:
+    """F1 over all decisions for one of `labels` together: an unparsable or foreign answer is a miss but no false alarm, so
+    that this lies above the accuracy where there are some."""
+    from sklearn.metrics import f1_score
+
+    expected = [p.case.intent for p in predictions]
+    predicted = [p.predicted or UNPARSABLE for p in predictions]
+    return float(f1_score(expected, predicted, labels=list(labels), average="micro", zero_division=0.0))
+
+
 def macro_f1_interval(predictions: Sequence[Prediction], labels: Sequence[str]) -> Interval:
     """The bootstrap interval of macro-F1, resampled within each label and language."""
     present = _present(predictions, labels)
@@ -163,40 +168,21 @@ def macro_f1_interval(predictions: Sequence[Prediction], labels: Sequence[str]) 
     expected = np.array([codes[p.case.intent] for p in predictions], dtype=np.int64)
     predicted = np.array([codes.get(p.predicted or UNPARSABLE, strange) for p in predictions], dtype=np.int64)
 
-    def macro_f1(drawn: Indices) -> Values:
+    def macro_f1(drawn: Indices, weights: Values) -> Values:
         """Macro-F1 of every row at once: a thousand calls of scikit-learn would take seconds (a test compares)."""
         rows = np.arange(len(drawn))[:, None] * (strange + 1)
+        size, heavy = rows.size * (strange + 1), np.broadcast_to(weights, drawn.shape).ravel()
 
-        def count(of: Indices) -> Indices:
-            return np.bincount((of + rows).ravel(), minlength=rows.size * (strange + 1)).reshape(rows.size, -1)[:, :-1]
+        def count(of: Indices) -> Values:
+            counted = np.bincount((of + rows).ravel(), heavy, size).reshape(rows.size, -1)[:, :-1]
+            return np.asarray(counted, dtype=np.float64)
 
         wanted, given = expected[drawn], predicted[drawn]
         hits = count(np.where(wanted == given, wanted, strange))
-        f1: Values = 2 * hits / (count(wanted) + count(given))
-        means: Values = f1.mean(axis=1)
+        means: Values = (2 * hits / (count(wanted) + count(given))).mean(axis=1)
         return means
 
     return stratified_bootstrap([(p.case.intent, p.language) for p in predictions], macro_f1)
-
-
-def tool_figures(predictions: Sequence[ToolPrediction]) -> ToolFigures:
-    """Figures of some tool predictions (at least one)."""
-    due = [p for p in predictions if p.case.expect is not None]
-    idle = [p for p in predictions if p.case.expect is None]
-    return ToolFigures(
-        **accuracy(predictions).model_dump(),
-        call_cases=len(due),
-        call_accuracy=_share(due),
-        restraint_cases=len(idle),
-        restraint=_share(idle),
-    )
-
-
-def accuracy(predictions: Sequence[Prediction] | Sequence[ToolPrediction]) -> Accuracy:
-    """The share that is right, with its Wilson interval (at least one prediction)."""
-    right = sum(p.right for p in predictions)
-    interval = wilson_interval(right, len(predictions))
-    return Accuracy(cases=len(predictions), accuracy=right / len(predictions), accuracy_interval=interval)
 
 
 def collapse(predictions: Iterable[Prediction], subset: Sequence[str]) -> list[Prediction]:
@@ -229,7 +215,7 @@ def unparsable_share(predictions: Sequence[Prediction]) -> float:
 def _slice(predictions: Sequence[Prediction], labels: Sequence[str]) -> Slice:
     scores = intent_f1(predictions, labels)
     return Slice(
-        **accuracy(predictions).model_dump(),
+        **Accuracy.of(p.right for p in predictions).model_dump(),
         macro_f1=sum(scores.values()) / len(scores),
         macro_f1_interval=macro_f1_interval(predictions, labels),
     )
@@ -238,10 +224,6 @@ def _slice(predictions: Sequence[Prediction], labels: Sequence[str]) -> Slice:
 def _present(predictions: Sequence[Prediction], labels: Sequence[str]) -> list[str]:
     expected = {p.case.intent for p in predictions}
     return [label for label in labels if label in expected]
-
-
-def _share(predictions: Sequence[Prediction] | Sequence[ToolPrediction]) -> float | None:
-    return sum(p.right for p in predictions) / len(predictions) if predictions else None
 
 
 def _confusion(predictions: Sequence[Prediction]) -> dict[str, dict[str, int]]:

@@ -1,11 +1,13 @@
 """Asks a model behind an OpenAI-compatible base_url for intents and tool calls: greedy, in order, nothing skipped.
 
-A request that fails for good becomes a prediction with an error, which counts as wrong. Not covered: starting an engine
+A request that fails for good becomes a prediction with an error, which counts as wrong. Thinking is always off here, so
+that any reasoning that comes along is a leak, and is kept. Not covered: starting an engine
 (`serving/engine.py`) and judging the predictions (`evals/metrics.py`).
 """
 
 import asyncio
 import json
+import math
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -35,6 +37,8 @@ class Prediction(Strict):
     raw: str = ""
     error: str | None = None  # the request failed for good
     held_out: bool = False  # widens the paired tests only, never F1
+    probability: float | None = None  # of the whole text, by the model itself; None where the engine did not say
+    reasoning: str = ""  # what came as reasoning although thinking is off
 
     @property
     def right(self) -> bool:
@@ -54,6 +58,8 @@ class ToolPrediction(Strict):
     calls: tuple[Function, ...] = ()
     raw: str = ""
     error: str | None = None
+    unfinished: bool = False  # a call that is cut or malformed
+    reasoning: str = ""  # what came as reasoning although thinking is off
 
     @property
     def right(self) -> bool:
@@ -94,11 +100,20 @@ def predict_intents(
     async def ask(client: httpx.AsyncClient, case: IntentCase) -> Prediction:
         messages = wire(intent_messages(case.text, prompts))
         try:
-            answer = await _complete(client, {"model": model, "messages": messages, "max_tokens": INTENT_MAX_TOKENS})
+            choice = await _complete(
+                client, {"model": model, "messages": messages, "max_tokens": INTENT_MAX_TOKENS, "logprobs": True}
+            )
         except NoAnswer as error:
             return Prediction(case=case, predicted=None, error=str(error), held_out=held_out)
-        raw = answer.get("content") or ""
-        return Prediction(case=case, predicted=parse_intent(raw, names), raw=raw, held_out=held_out)
+        raw = choice["message"].get("content") or ""
+        return Prediction(
+            case=case,
+            predicted=parse_intent(raw, names),
+            raw=raw,
+            held_out=held_out,
+            probability=_probability(choice),
+            reasoning=_reasoning(choice["message"]),
+        )
 
     return asyncio.run(_ask_all(base_url, ask, cases, concurrency, timeout_s, progress))
 
@@ -121,7 +136,7 @@ def predict_tools(
         messages = wire(agent_messages(case.messages, case.language, prompts))
         body = {"model": model, "messages": messages, "tools": offered, "max_tokens": TOOL_MAX_TOKENS}
         try:
-            return _tool_prediction(case, await _complete(client, body))
+            return _tool_prediction(case, (await _complete(client, body))["message"])
         except NoAnswer as error:
             return ToolPrediction(case=case, error=str(error))
 
@@ -141,23 +156,37 @@ def normalized(call: Function) -> Function:
 
 def _tool_prediction(case: ToolCase, answer: Json) -> ToolPrediction:
     """Reads the calls of an answer; broken arguments, a call left in the text and an empty answer are errors."""
-    raw = answer.get("content") or ""
+    raw, reasoning = answer.get("content") or "", _reasoning(answer)
     calls = answer.get("tool_calls") or []
     try:
         read = tuple(Function(name=c["function"]["name"], arguments=_arguments(c["function"])) for c in calls)
     except (KeyError, TypeError, ValidationError):
         written = json.dumps(calls, ensure_ascii=False)
-        return ToolPrediction(case=case, raw=raw or written, error=f"malformed tool call: {written[:200]}")
+        broken = f"malformed tool call: {written[:200]}"
+        return ToolPrediction(case=case, raw=raw or written, error=broken, unfinished=True, reasoning=reasoning)
     error = None
     if CALL_OPEN in raw:
         error = f"{CALL_OPEN} left in the text: the call is not well-formed"
     elif not read and not raw.strip():
         error = "an empty answer"
-    return ToolPrediction(case=case, calls=read, raw=raw, error=error)
+    return ToolPrediction(case=case, calls=read, raw=raw, error=error, unfinished=CALL_OPEN in raw, reasoning=reasoning)
 
 
 def _arguments(function: Json) -> Json:
     return TypeAdapter(Json).validate_json(function["arguments"])
+
+
+def _reasoning(answer: Json) -> str:
+    return answer.get("reasoning") or answer.get("reasoning_content") or ""
+
+
+def _probability(choice: Json) -> float | None:
+    """The product of the tokens' probabilities, or None where the engine gave no log probabilities."""
+    try:
+        logs = [float(token["logprob"]) for token in choice["logprobs"]["content"]]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return math.exp(min(0.0, math.fsum(logs))) if logs else None
 
 
 async def _ask_all(
@@ -187,7 +216,7 @@ async def _ask_all(
 
 
 async def _complete(client: httpx.AsyncClient, body: Json) -> Json:
-    """The first choice's message of a greedy completion with thinking off.
+    """The first choice of a greedy completion with thinking off; its `message` is an object.
 
     Raises:
         NoAnswer: the endpoint was unreachable or busy after all attempts, refused, or answered something else.
@@ -200,10 +229,11 @@ async def _complete(client: httpx.AsyncClient, body: Json) -> Json:
     if response.status_code != httpx.codes.OK:
         raise NoAnswer(f"HTTP {response.status_code}: {response.text[:200]}")
     try:
-        message: Json = TypeAdapter(Json).validate_python(response.json()["choices"][0]["message"])
+        choice: Json = TypeAdapter(Json).validate_python(response.json()["choices"][0])
+        TypeAdapter(Json).validate_python(choice["message"])
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise NoAnswer(f"not a chat completion: {response.text[:200]}") from error
-    return message
+    return choice
 
 
 @tenacity.retry(

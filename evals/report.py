@@ -6,21 +6,35 @@ Not covered: computing figures (`evals/metrics.py`) and deciding (`evals/gate.py
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.artifact import write_json
 from data.schema import Function
 from evals.baselines import Baselines
-from evals.gate import Decision
-from evals.metrics import UNPARSABLE, Accuracy, Evaluation, Slice
+from evals.calls import ToolFigures
+from evals.decision import Decision
+from evals.metrics import UNPARSABLE, Evaluation, IntentFigures, Slice
 from evals.plots import confusion_png, intent_bars_svg
-from evals.statistics import Interval
+from evals.statistics import Accuracy, Interval
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 WORST = 20
 SHOWN = 300  # characters of a text
+
+
+_SHARES: tuple[tuple[str, Callable[[IntentFigures], float | None]], ...] = (
+    ("out-of-scope recall", lambda figures: figures.out_of_scope_recall),
+    ("taken for out-of-scope", lambda figures: figures.out_of_scope_false_alarms),
+    ("unparsable labels", lambda figures: figures.unparsable),
+)
+_TOOL_SHARES: tuple[tuple[str, Callable[[ToolFigures], float | None]], ...] = (
+    ("due calls right", lambda tools: tools.call_accuracy),
+    ("right tool", lambda tools: tools.name_accuracy),
+    ("restraint", lambda tools: tools.restraint),
+    ("calls that fit their schema", lambda tools: tools.valid),
+)
 
 
 class Line(NamedTuple):
@@ -114,17 +128,23 @@ def _figure_lines(candidate: Evaluation, bf16: Evaluation | None) -> list[Line]:
         other = bf16.languages.get(language) if bf16 is not None else None
         lines.append(Line(f"intent macro-F1, {language}", _f1(figures), _f1(other)))
         lines.append(Line(f"intent accuracy, {language}", _accuracy(figures), _accuracy(other)))
-        values = (figures.out_of_scope_recall, other.out_of_scope_recall if other else None)
-        lines.append(Line(f"out-of-scope recall, {language}", *(_percent(v) for v in values)))
-        values = (figures.unparsable, other.unparsable if other else None)
-        lines.append(Line(f"unparsable labels, {language}", *(_percent(v) for v in values)))
+        lines.append(
+            Line(f"intent micro-F1, {language}", *(_number(f.micro_f1 if f else None) for f in (figures, other)))
+        )
+        for name, part in _SHARES:
+            lines.append(Line(f"{name}, {language}", *(_percent(part(f) if f else None) for f in (figures, other))))
+        said = [f.calibration if f else None for f in (figures, other)]
+        lines.append(
+            Line(f"calibration error of the label, {language}", *(_percent(c.error if c else None) for c in said))
+        )
     for spoken, tools in candidate.tool_languages.items():
         known = bf16.tool_languages.get(spoken) if bf16 is not None else None
         lines.append(Line(f"tool cases right, {spoken}", _accuracy(tools), _accuracy(known)))
-        values = (tools.call_accuracy, known.call_accuracy if known else None)
-        lines.append(Line(f"due calls right, {spoken}", *(_percent(v) for v in values)))
-        values = (tools.restraint, known.restraint if known else None)
-        lines.append(Line(f"restraint, {spoken}", *(_percent(v) for v in values)))
+        for name, share in _TOOL_SHARES:
+            lines.append(Line(f"{name}, {spoken}", *(_percent(share(t) if t else None) for t in (tools, known))))
+        for name, right in tools.arguments.items():
+            same = known.arguments.get(name) if known else None
+            lines.append(Line(f"{name} right, {spoken}", _accuracy(right), _accuracy(same)))
     failed = ["–" if e is None else str(e.failed) for e in (candidate, bf16)]
     return [*lines, Line("requests without a usable answer", *failed)]
 

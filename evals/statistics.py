@@ -1,11 +1,13 @@
 """Intervals and paired tests behind the gate, each with the source of its formula.
 
 Pairs are two models' answers to the same cases; "first" is the candidate, "second" the reference. Not covered: what is
-compared with which bar (`evals/gate.py`) and sequential tests under live traffic.
+compared with which bar (`evals/comparison.py`) and tests that may stop at any time (`evals/sequential.py`).
 """
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from data.schema import Strict
 
 Indices = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
+NORMAL = NormalDist()
 
 
 class Interval(Strict):
@@ -22,6 +25,21 @@ class Interval(Strict):
 
     lower: float
     upper: float
+
+
+class Accuracy(Strict):
+    """How many of some cases were right, with Wilson's interval."""
+
+    cases: int
+    accuracy: float
+    accuracy_interval: Interval
+
+    @classmethod
+    def of(cls, right: Iterable[bool]) -> "Accuracy":
+        """Of at least one case."""
+        found = list(right)
+        interval = wilson_interval(sum(found), len(found))
+        return cls(cases=len(found), accuracy=sum(found) / len(found), accuracy_interval=interval)
 
 
 class PairedCounts(NamedTuple):
@@ -67,27 +85,41 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
 
 def stratified_bootstrap(
     strata: Sequence[Hashable],
-    statistic: Callable[[Indices], Values],
+    statistic: Callable[[Indices, Values], Values],
     *,
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """The percentile bootstrap with resampling inside each stratum: Davison & Hinkley, Bootstrap Methods (1997), 5.3.
+    """The interval of a statistic between 0 and 1: the estimate and its bootstrap standard error on the logit scale.
 
-    `statistic` maps a (resamples, n) matrix of case indices to one value a row. With no variation in any stratum (all
-    cases right, say) the interval is a point: read the Wilson interval of the accuracy beside it.
+    `statistic` maps a (rows, m) matrix of case indices and the m weights of its columns to one value a row. Resampling
+    is inside each stratum, one case fewer than the n it has, each with the weight n / (n - 1): drawing n would make the
+    variance too small by (n - 1) / n, which shows where a label has a dozen cases (Rao & Wu, JASA 83 (1988) 231-241).
+    The interval is Efron & Tibshirani's standard one on a transformed scale (An Introduction to the Bootstrap (1993),
+    chapter 12): near 1 a figure is skewed, and percentiles then cover too little (`evals/simulation.py` measures it). A
+    stratum of one case does not vary; with no variation at all (every case right, say) the interval is a point: read
+    Wilson's of the accuracy beside it.
     """
     generator = np.random.default_rng(seed)
     members: dict[Hashable, list[int]] = {}
     for index, stratum in enumerate(strata):
         members.setdefault(stratum, []).append(index)
-    drawn = [generator.choice(np.array(m, dtype=np.int64), (resamples, len(m))) for m in members.values()]
-    values = statistic(np.concatenate(drawn, axis=1))
-    tail = (1 - confidence) / 2
-    return Interval(lower=float(np.quantile(values, tail)), upper=float(np.quantile(values, 1 - tail)))
+    drawn, weights = [], []
+    for among in members.values():
+        size = max(1, len(among) - 1)
+        drawn.append(generator.choice(np.array(among, dtype=np.int64), (resamples, size)))
+        weights.append(np.full(size, len(among) / size))
+    error = float(np.std(statistic(np.concatenate(drawn, axis=1), np.concatenate(weights))))
+    estimate = float(statistic(np.arange(len(strata))[None, :], np.ones(len(strata)))[0])
+    if not 0 < estimate < 1:
+        return Interval(lower=estimate, upper=estimate)
+    centre = math.log(estimate / (1 - estimate))
+    half = NORMAL.inv_cdf((1 + confidence) / 2) * error / (estimate * (1 - estimate))
+    return Interval(lower=_expit(centre - half), upper=_expit(centre + half))
 
 
+@lru_cache(maxsize=4096)  # a simulated gate asks for the same few a million times
 def mcnemar(gained: int, lost: int, *, one_sided: bool = False) -> float:
     """The p-value of the exact McNemar test on discordant pairs: McNemar, Psychometrika 12 (1947) 153-157.
 
@@ -119,9 +151,8 @@ def ratio_lower_bound(counts: PairedCounts, confidence: float = 0.95) -> float:
     closed form sqrt(both (1 - R) / R). Where a model has nothing right the bound is 0. `confidence` is above 0.5.
     """
     from scipy.optimize import brentq
-    from scipy.stats import norm
 
-    quantile = float(norm.ppf(confidence))
+    quantile = NORMAL.inv_cdf(confidence)
     first, second = counts.both + counts.only_first, counts.both + counts.only_second
     if first == 0 or second == 0:
         return 0.0
@@ -135,25 +166,50 @@ def ratio_lower_bound(counts: PairedCounts, confidence: float = 0.95) -> float:
     return float(brentq(excess, 1e-12, first / second))
 
 
-def required_cases(
-    accuracy: float, discordance: float, retention: float, power: float, confidence: float = 0.95
-) -> int | None:
-    """The pairs needed to show with `power` that an equally accurate model keeps more than `retention` of the accuracy.
+class Plan(NamedTuple):
+    """What a comparison is planned for: the reference's accuracy, how much of it the candidate truly keeps, the share of
+    cases on which the two then differ, and the bar that is to be shown."""
 
-    After Nam & Blackwelder (2002): n = ((z_a sqrt(V0) + z_b sqrt(V1)) / (p1 - R p2))^2, with V0 under the bar and
-    V1 = p1 + R^2 p2 - 2 R p11 - (p1 - R p2)^2 under equality. `discordance` is the expected share of pairs that differ,
-    at most what `accuracy` leaves room for. None where no number is enough (a bar or a power of 1, an accuracy of 0).
+    accuracy: float
+    discordance: float
+    bar: float
+    kept: float = 1.0
+
+
+def required_cases(plan: Plan, power: float, confidence: float = 0.95) -> int | None:
+    """The pairs needed to show with `power` that more than `plan.bar` of the accuracy is kept.
+
+    After Nam & Blackwelder, Statistics in Medicine 21 (2002) 689-699: n = ((z_a sqrt(V0) + z_b sqrt(V1)) / (p1 - R p2))^2,
+    with V0 under the bar and V1 = p1 + R^2 p2 - 2 R p11 - (p1 - R p2)^2 in truth. None where no number is enough (a
+    power of 1, an accuracy of 0, no more kept than the bar).
     """
-    from scipy.stats import norm
-
-    if retention >= 1 or power >= 1 or accuracy <= 0:
+    if power >= 1 or plan.accuracy <= 0 or plan.kept <= plan.bar:
         return None
-    differ = min(discordance, 2 * min(accuracy, 1 - accuracy)) / 2
-    both, distance = accuracy - differ, accuracy * (1 - retention)
-    at_bar = _variance_at(retention, both, differ, differ)
-    at_equality = max(0.0, accuracy * (1 + retention**2) - 2 * retention * both - distance**2)
-    spread = float(norm.ppf(confidence)) * math.sqrt(at_bar) + float(norm.ppf(power)) * math.sqrt(at_equality)
+    at_bar, in_truth, distance = _spreads(plan)
+    spread = NORMAL.inv_cdf(confidence) * at_bar + NORMAL.inv_cdf(power) * in_truth
     return max(1, math.ceil((max(0.0, spread) / distance) ** 2))
+
+
+def power_at(n: int, plan: Plan, confidence: float = 0.95) -> float:
+    """The probability that `n` pairs show it: `required_cases` solved for the power. 0 where no number of pairs does."""
+    if plan.accuracy <= 0 or plan.kept <= plan.bar:
+        return 0.0
+    at_bar, in_truth, distance = _spreads(plan)
+    excess = math.sqrt(n) * distance - NORMAL.inv_cdf(confidence) * at_bar
+    return NORMAL.cdf(excess / in_truth) if in_truth else float(excess >= 0)
+
+
+def _spreads(plan: Plan) -> tuple[float, float, float]:
+    """The standard deviations of a pair under the bar and in truth, and p1 - R p2. The share of pairs that differ is at
+    least the loss and at most what the accuracies leave room for."""
+    first, bar = plan.kept * plan.accuracy, plan.bar
+    loss = plan.accuracy - first
+    most = loss + 2 * min(first, 1 - plan.accuracy)
+    gained = (min(max(plan.discordance, loss), most) - loss) / 2
+    both, distance = first - gained, first - bar * plan.accuracy
+    at_bar = _variance_at(bar, both, gained, gained + loss)
+    in_truth = max(0.0, first + bar**2 * plan.accuracy - 2 * bar * both - distance**2)
+    return math.sqrt(at_bar), math.sqrt(in_truth), distance
 
 
 def _variance_at(ratio: float, both: float, only_first: float, only_second: float) -> float:
@@ -169,3 +225,7 @@ def _variance_at(ratio: float, both: float, only_first: float, only_second: floa
     c = seen**2 * (both * (ratio + 1) + only_second * ratio + only_first)
     root = math.sqrt(max(0.0, b * b - 4 * a * c))
     return ratio * max(0.0, 2 * seen - (1 + ratio) * 2 * c / (b + root))
+
+
+def _expit(x: float) -> float:
+    return 0.5 * (1 + math.tanh(x / 2))

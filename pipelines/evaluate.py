@@ -28,7 +28,7 @@ from serving.release import Release
 SERVED_NAME = "candidate"
 CODE = (
     *("pipelines.evaluate", "evals.predict", "evals.metrics", "evals.statistics", "evals.report", "evals.plots"),
-    *("data.chat", "serving.engine", "serving.dequantize"),
+    *("evals.calls", "evals.calibration", "data.chat", "serving.engine", "serving.dequantize"),
 )
 
 
@@ -102,9 +102,12 @@ def evaluate_cases(
         "accuracy": figures.accuracy,
         "lower": figures.macro_f1_interval.lower,
         "upper": figures.macro_f1_interval.upper,
+        "micro_f1": figures.micro_f1,
         "per_intent": figures.per_intent,
         "unparsable": figures.unparsable,
         "oos_recall": figures.out_of_scope_recall,
+        "oos_false_alarms": figures.out_of_scope_false_alarms,
+        "calibration_error": figures.calibration.error if figures.calibration is not None else None,
         "numeric_path": engine.numeric_path,
     }
 
@@ -183,6 +186,7 @@ def _evaluate(
         labels=names,
         predictions=predictions,
         tool_predictions=calls,
+        offered=served,
     )
     write_report(target, evaluation, None, None, {"recipe": recipe.name, "numeric_path": path})
     return {"cases": len(frozen), "held_out": len(held_out), "tool_cases": len(tools), "numeric_path": path}

@@ -65,7 +65,9 @@ def _prepare(job: Job) -> tuple[Base, Corpus]:
     with job.stage("prepare") as record:
         sifted = record.keep(sift_sources(job.store, job.shop, job.recipe))  # bad data is told before a base is fetched
         base = record.keep(prepare_base(job.store, job.recipe.base))
-        return base, record.keep(prepare(job.store, job.shop, job.recipe, base, sifted))
+        corpus = record.keep(prepare(job.store, job.shop, job.recipe, base, sifted))
+        verdict.foresee(job, corpus)
+        return base, corpus
 
 
 @stage(name="train")

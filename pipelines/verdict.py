@@ -1,23 +1,31 @@
 """The end of a release: the decision, the version it becomes, and the summary of it all.
 
-A champion that was evaluated on other cases is evaluated again first. A candidate that is the champion already is not
-decided again: the decision that it was promoted with stands, so that a rerun ends where it ended before.
+A champion that was evaluated on other cases, or by another version of Kefu, is evaluated again first. A candidate that is
+the champion already is not decided again: the decision that it was promoted with stands, so that a rerun ends where it
+ended before.
 """
 
 from typing import Any
 
 from data.artifact import Corpus
+from data.errors import BadInput
+from data.shop import Shop
+from evals.answers import answer_figures, answers_of
+from evals.comparison import cases_needed
+from evals.evidence import Evidence, trained_on
 from evals.gate import Decision, decide
 from evals.metrics import Evaluation
 from pipelines.bundle import Candidate, bundle, decision_of
-from pipelines.evaluate import evaluate, evaluation_of, read_evaluation
+from pipelines.evaluate import evaluate, evaluation_of, read_evaluation, read_held_out
 from pipelines.job import Job, Stage
+from pipelines.prepare import utterances
 from pipelines.registry import Version
 from pipelines.rollout import Moved
 from pipelines.screen import screen
+from recipes.recipe import GateRecipe
 from serving.release import Release
 
-ASKED = ("intents", "labels")  # a champion's figures on other cases than these say nothing about the candidate
+ASKED = ("intents", "labels", "tools")  # a champion's figures on other cases than these say nothing about the candidate
 
 
 def decide_on(job: Job, stage: Stage, candidate: Candidate) -> tuple[Decision, Release]:
@@ -28,12 +36,38 @@ def decide_on(job: Job, stage: Stage, candidate: Candidate) -> tuple[Decision, R
     else:
         fp8, bf16 = evaluation_of(candidate.fp8), evaluation_of(candidate.bf16)
         reference = _comparable(job, champion.release, fp8, candidate.corpus) if champion is not None else None
-        decision = decide(fp8, bf16, reference, job.recipe.gate)
+        decision = decide(fp8, bf16, reference, job.recipe.gate, _evidence(candidate, fp8))
     released = stage.keep(bundle(job.store, candidate, decision))
     for run in (stage.run, job.run):
         run.metrics(decision.figures)
         run.tag(decision=_word(decision), release=released.digest)
     return decision, released
+
+
+def _evidence(candidate: Candidate, fp8: Evaluation) -> Evidence:
+    """Whether the evaluated cases were trained on, and what the candidate's answers claim."""
+    facts = [entry.answer for entry in candidate.shop.faq]
+    gated = [p for p in fp8.tool_predictions if p.language in candidate.recipe.gate.languages]
+    trained = (row.text for row in utterances(candidate.corpus))
+    return Evidence(checks=(trained_on(trained, fp8.predictions),), answers=answer_figures(answers_of(gated, facts)))
+
+
+def foresee(job: Job, corpus: Corpus) -> None:
+    """Says before anything is trained what the gate will refuse whatever comes out."""
+    if lacking := too_few_cases(job.shop, corpus, job.recipe.gate):
+        screen().print(lacking)
+
+
+def too_few_cases(shop: Shop, corpus: Corpus, gate: GateRecipe) -> str | None:
+    """What to add before a run whose gate would lack cases however good the model is; None where there are enough."""
+    cases = [case for case in (*shop.intent_cases(), *read_held_out(corpus)) if case.language in gate.languages]
+    needed = cases_needed(gate)
+    if needed is None or len(cases) >= needed:
+        return None
+    return (
+        f"the gate will refuse this release: {len(cases)} labelled cases in {', '.join(gate.languages)}, {needed} needed "
+        f"(gate.power); {needed - len(cases)} missing: add labelled cases or hold out more utterances (data.validation)"
+    )
 
 
 def publish(job: Job, released: Release, decision: Decision) -> Version:
@@ -72,12 +106,16 @@ def summary(job: Job, decision: Decision, released: Release, version: Version, m
 
 def _comparable(job: Job, champion: Release, fp8: Evaluation, corpus: Corpus) -> Evaluation:
     """The champion's evaluation on the candidate's cases and numeric path; made anew where it carries another."""
-    known = read_evaluation(champion.folder / "report" / "evaluation.json")
-    same_cases = all(known.digests.get(name) == fp8.digests.get(name) for name in ASKED)
-    if same_cases and known.numeric_path == fp8.numeric_path:
-        return known
+    try:
+        known = read_evaluation(champion.folder / "report" / "evaluation.json")
+        same_cases = all(known.digests.get(name) == fp8.digests.get(name) for name in ASKED)
+        if same_cases and known.numeric_path == fp8.numeric_path:
+            return known
+    except BadInput:
+        pass  # of another version, which is reason enough
     screen().print(
-        f"the champion {champion.info.name} was evaluated on other cases or another numeric path: again, first"
+        f"the champion {champion.info.name} was evaluated on other cases, another numeric path or by another version: "
+        "again, first"
     )
     return evaluation_of(evaluate(job.store, champion, job.shop, champion.recipe, corpus))
 

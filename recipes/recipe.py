@@ -8,7 +8,7 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError, field_validator, model_validator
 
 from data.errors import BadInput
 from data.schema import Language, Strict
@@ -131,8 +131,19 @@ class QuantizeRecipe(Strict):
         return self
 
 
+class Floors(Strict):
+    """What a release must reach when it serves; a set one whose figure was not measured refuses the release."""
+
+    tokens_per_s: Annotated[float, Field(gt=0)] | None = None  # at least, all requests together
+    first_token_ms: Annotated[float, Field(gt=0)] | None = None  # at most, the median
+    memory_mb: Annotated[float, Field(gt=0)] | None = None  # at most, of the engine
+
+
 class GateRecipe(Strict):
-    """The thresholds. `intents` limits the gate to a subset of the taxonomy (all intents are still reported)."""
+    """The thresholds. `intents` limits the gate to a subset of the taxonomy (all intents are still reported).
+
+    Of the optional ones a bar that is not set is not held; its figure is recorded all the same.
+    """
 
     languages: tuple[Language, ...] = Field(min_length=1)
     intents: tuple[str, ...] | None = None
@@ -142,6 +153,17 @@ class GateRecipe(Strict):
     unparsable: Annotated[float, Field(ge=0, le=1)] = 0.02  # largest share of unparsable labels
     power: Share = 0.8  # to find a model that keeps everything non-inferior
     require: tuple[Figure, ...] = get_args(Figure)
+    restraint: Share | None = None  # right answers among the tool cases in which no call is due
+    thinking_leaks: NonNegativeInt = 0  # answers with reasoning although thinking is off
+    markup_leaks: NonNegativeInt | None = None  # answers with a mark of the template in their text
+    promises: NonNegativeInt | None = None  # answers that promise what no shop can
+    ungrounded: Annotated[float, Field(ge=0, le=1)] | None = None  # answers with a claim that no source has
+    # slices on which the champion's accuracy is protected, and what share of it must be kept: a language, `plain`,
+    # `hard`, or a style of the cases; with several languages each is protected without being named
+    protect: dict[str, Share] = Field(default_factory=dict)
+    # checks that must have run, such as parity and conformance; each that ran must be clean
+    checks: tuple[str, ...] = ()
+    floors: Floors = Floors()
 
 
 class EngineRecipe(Strict):

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evals.evidence import Check, Evidence
 from evals.gate import Decision, decide
-from evals.metrics import Evaluation
+from evals.metrics import Evaluation, case_digests
 from evals.predict import Prediction
 from recipes.recipe import GateRecipe
-from tests.evals.conftest import LABELS, evaluation, intent_predictions, tool_predictions
+from tests.evals.conftest import LABELS, intent_predictions, tool_predictions
+from tests.evals.conftest import unsummarized as evaluation
 
 N = 400
 EN = intent_predictions(N)
@@ -18,7 +20,9 @@ PERFECT = evaluation(EN, tool_predictions(40), digest="bf16")
 
 
 def thresholds(**changes: Any) -> GateRecipe:
+    """The real bars; with power 0.7 they take 349 cases instead of 442."""
     bars: dict[str, Any] = {"languages": ("en",), "intent_f1": 0.924, "retention": 0.97, "tool_calls": 0.9}
+    bars["power"] = 0.7
     return GateRecipe(**(bars | changes))
 
 
@@ -58,15 +62,21 @@ def test_a_good_candidate_passes_with_every_number() -> None:
     assert figures["retention"] == figures["retention_accuracy"] == pytest.approx(597 / 600)
     assert figures["retention_accuracy_bf16"] == 1.0
     assert 0.97 < figures["retention_lower"] < figures["retention"]
-    assert figures["retention_n_required"] == 317
+    assert figures["retention_n_required"] == 349
     assert figures["tool_call_accuracy"] == figures["tool_call_accuracy.en"] == 39 / 40
     assert figures["tool_call_lower"] < 39 / 40 < figures["tool_call_upper"]
     assert (figures["tool_call_cases"], figures["tool_call_due"], figures["tool_call_restraint"]) == (40, 25 / 26, 1.0)
+    assert (figures["tool_call_name"], figures["tool_call.query_order_status.order_id"]) == (25 / 26, 25 / 26)
+    assert (figures["tool_call_unfinished"], figures["tool_call_surplus"]) == (0, 0)
+    assert (figures["leaks.thinking"], figures["leaks.markup"]) == (0, 0)
     assert figures["unparsable"] == 0.0
     assert (figures["candidate.model"], figures["bf16.model"]) == ("fp8", "bf16")
     assert figures["candidate.numeric_path"] == "w8a8" and figures["candidate.failed"] == 0
-    assert {"digest.intents", "digest.held_out", "digest.tools", "digest.labels"} <= figures.keys()
+    asked = case_digests(LABELS, [*intent_predictions(N), *held], tool_predictions(40))
+    assert {name: figures[f"digest.{name}"] for name in asked} == asked and len(asked) == 4
     assert "champion_ratio" not in figures and "champion.model" not in figures
+    assert GateRecipe(**decision.thresholds) == thresholds()
+    assert [test.skill for test in decision.tests] == list(LABELS)
     assert Decision.model_validate_json(decision.model_dump_json()) == decision
 
 
@@ -160,17 +170,17 @@ def test_an_undecided_retention_says_how_many_cases_are_missing() -> None:
 def test_too_few_cases_name_n_and_the_number_missing() -> None:
     (reason,) = judged(intent_predictions(300)).reasons
     assert reason == (
-        "too few cases: n=300 in en, retention 0.97 with power 0.8 (gate.power) needs 317; 17 missing: "
+        "too few cases: n=300 in en, retention 0.97 with power 0.7 (gate.power) needs 349; 49 missing: "
         "add labelled cases or hold out more utterances (data.validation)"
     )
-    assert judged([*intent_predictions(300), *intent_predictions(17, held_out=True)]).passed
-    assert not judged([*intent_predictions(300), *intent_predictions(16, held_out=True)]).passed
+    assert judged([*intent_predictions(300), *intent_predictions(49, held_out=True)]).passed
+    assert not judged([*intent_predictions(300), *intent_predictions(48, held_out=True)]).passed
 
 
-@pytest.mark.parametrize("changes", [{"retention": 1.0}, {"power": 1.0}])
+@pytest.mark.parametrize("changes", [{"retention": 1.0}, {"retention": 0.995}, {"power": 1.0}])
 def test_bars_that_no_number_of_cases_shows(changes: dict[str, Any]) -> None:
     decision = judged(EN, **changes)
-    assert "set gate.retention and gate.power below 1" in decision.reasons[0]
+    assert "set gate.retention below 0.995 and gate.power below 1" in decision.reasons[0]
     assert "retention_n_required" not in decision.figures
 
 
@@ -266,7 +276,7 @@ def test_one_destroyed_intent_is_named() -> None:
 
 
 def test_against_a_champion() -> None:
-    champion = evaluation(EN, digest="champion", numeric_path="w8a16-amx")
+    champion = evaluation(EN, tool_predictions(40), digest="champion", numeric_path="w8a16-amx")
     decision = judged(intent_predictions(N, [1, 2]), champion=champion)
     assert decision.passed
     assert decision.figures["champion_n"] == N and decision.figures["champion.numeric_path"] == "w8a16-amx"
@@ -277,7 +287,7 @@ def test_against_a_champion() -> None:
 def test_worse_than_the_champion() -> None:
     worse = intent_predictions(N, list(range(0, 40, 2)))
     same = evaluation(worse, tool_predictions(40), digest="bf16")
-    decision = judged(worse, bf16=same, champion=evaluation(EN, digest="champion"))
+    decision = judged(worse, bf16=same, champion=evaluation(EN, tool_predictions(40), digest="champion"))
     assert decision.reasons[0].startswith("not shown to be as good as the champion: lower bound 0.9")
     assert "of its accuracy, 0.950 over n=400, 20 lost and 0 gained" in decision.reasons[0]
     assert "order_status is worse than with the champion: 10 of 100 cases lost, 0 gained" in decision.reasons[1]
@@ -285,26 +295,119 @@ def test_worse_than_the_champion() -> None:
 
 
 def test_a_champion_on_other_cases_must_be_evaluated_again() -> None:
-    reason = "the champion was evaluated on other cases; evaluate it again on the candidate's"
-    assert judged(EN, champion=evaluation(intent_predictions(N - 1), digest="c")).reasons == (reason,)
-    labels = evaluation(EN, digest="c", labels=LABELS[::-1])
-    assert judged(EN, champion=labels).reasons == (reason,)
+    reason = "the champion was evaluated on other cases ({}); evaluate it again on the candidate's"
+    fewer = evaluation(intent_predictions(N - 1), tool_predictions(40), digest="c")
+    assert judged(EN, champion=fewer).reasons == (reason.format("intents"),)
+    labels = evaluation(EN, tool_predictions(40), digest="c", labels=LABELS[::-1])
+    assert judged(EN, champion=labels).reasons == (reason.format("labels"),)
+    tools = evaluation(EN, tool_predictions(39), digest="c")
+    assert judged(EN, champion=tools).reasons == (reason.format("tools"),)
 
 
 def test_a_champion_of_another_corpus_is_compared_on_the_frozen_cases_alone() -> None:
     held = intent_predictions(100, held_out=True)
     mine = [*EN, *held]
-    assert judged(mine, champion=evaluation(mine, digest="c")).figures["champion_n"] == 500
-    other = evaluation([*EN, *held[:50]], digest="c")
+    assert judged(mine, champion=evaluation(mine, tool_predictions(40), digest="c")).figures["champion_n"] == 500
+    other = evaluation([*EN, *held[:50]], tool_predictions(40), digest="c")
     decision = judged(mine, champion=other)
     assert decision.passed and decision.figures["champion_n"] == N
 
 
 def test_a_champion_with_failed_requests_is_refused() -> None:
-    champion = evaluation(failing(EN, [0], "HTTP 500"), digest="c")
+    failed = tool_predictions(1)[0].model_copy(update={"error": "HTTP 500"})
+    champion = evaluation(failing(EN, [0], "HTTP 500"), [failed, *tool_predictions(40)[1:]], digest="c")
     assert judged(EN, champion=champion).reasons == (
-        "1 requests of the champion's evaluation failed; evaluate it again",
+        "2 requests of the champion's evaluation failed; evaluate it again",
     )
+
+
+def test_tools_that_got_worse_than_the_champions_are_named() -> None:
+    champion = evaluation(EN, tool_predictions(40), digest="c")
+    (reason,) = judged(EN, tools=[i for i in range(40) if i % 3 == 0][:9], champion=champion, tool_calls=0.5).reasons
+    assert reason.startswith(
+        "restraint is worse than with the champion: 9 of 14 cases lost, 0 gained (McNemar, Holm p="
+    )
+    due = [i for i in range(40) if i % 3][:9]
+    (reason,) = judged(EN, tools=due, champion=champion, tool_calls=0.5).reasons
+    assert reason.startswith("tool calls is worse than with the champion: 9 of 26 cases lost")
+    before = judged(EN, champion=champion).tests
+    assert [(t.skill, t.reference, t.cases) for t in before[-2:]] == [
+        ("tool calls", "the champion", 26),
+        ("restraint", "the champion", 14),
+    ]
+
+
+def test_each_gated_language_is_protected_and_slices_that_the_recipe_names() -> None:
+    chinese = intent_predictions(N, language="zh")
+    champion = evaluation([*EN, *chinese], tool_predictions(40), digest="c")
+    worse = [*EN, *intent_predictions(N, list(range(0, 44, 4)), language="zh")]
+    same = evaluation(worse, tool_predictions(40), digest="bf16")
+    both: Any = {"bf16": same, "champion": champion, "languages": ("en", "zh")}
+    reasons = judged(worse, **both).reasons
+    assert reasons[0].startswith("not shown to be as good as the champion on zh: lower bound 0.95")
+    assert not any("champion on en" in r or "champion: lower" in r for r in reasons)
+    figures = judged(worse, **both, protect={"zh": 0.9, "hard": 0.9}).figures
+    assert (figures["champion.zh_n"], figures["champion.zh_lost"], figures["champion.en_ratio"]) == (N, 11, 1.0)
+    assert figures["champion.hard_n"] == 2 * sum(p.case.style == "typos" for p in EN)
+    reasons = judged(EN, champion=evaluation(EN, tool_predictions(40), digest="c"), protect={"slang": 0.9}).reasons
+    assert reasons == ("no case to compare with the champion on slang: add labelled cases or change gate.protect",)
+
+
+def test_restraint() -> None:
+    quiet = [i for i in range(40) if i % 3 == 0]
+    assert judged(EN, tools=quiet[:1], restraint=0.9).passed  # 13 of 14
+    (reason,) = judged(EN, tools=quiet[:2], restraint=0.9).reasons
+    assert reason == (
+        "restraint 0.857 < 0.9 (gate.restraint): 2 of 14 cases in which no call is due: tool-en-0, tool-en-3"
+    )
+    due = tool_predictions(3)[1:]
+    for tools in ([], due):
+        candidate, bf16 = evaluation(EN, tools), evaluation(EN, tools, digest="bf16")
+        reasons = decide(candidate, bf16, None, thresholds(restraint=0.9, require=())).reasons
+        assert reasons == ("no tool case without a due call in en (gate.restraint); add some",)
+    spoken = thresholds(restraint=0.9, require=(), languages=("en", "zh"))
+    reasons = decide(evaluation(EN), evaluation(EN, digest="bf16"), None, spoken).reasons
+    assert "no tool case without a due call in en, zh (gate.restraint); add some" in reasons
+
+
+def test_a_call_that_fits_no_schema_is_counted() -> None:
+    schema = {"type": "object", "properties": {"order_id": {"type": "integer"}}}
+    offered = [{"type": "function", "function": {"name": "query_order_status", "parameters": schema}}]
+    candidate = evaluation(EN, tool_predictions(40), offered=offered)
+    assert decide(candidate, PERFECT, None, thresholds()).figures["tool_call_valid"] == 0.0
+
+
+@pytest.mark.parametrize("leak", [{"raw": "<think>hm"}, {"raw": "x</think>"}, {"reasoning": "let me see"}])
+def test_thinking_that_leaks_is_refused(leak: dict[str, str]) -> None:
+    tools = tool_predictions(40)
+    leaking = [*tools[:9], tools[9].model_copy(update=leak), *tools[10:]]
+    labelled = [EN[0].model_copy(update=leak), EN[1].model_copy(update={"reasoning": " \n"}), *EN[2:]]
+    decision = decide(evaluation(labelled, leaking), PERFECT, None, thresholds())
+    assert decision.reasons == (
+        "thinking in 2 of 440 answers although it is off, 0 allowed (gate.thinking_leaks): en-frozen-0, tool-en-9",
+    )
+    assert decide(evaluation(labelled, leaking), PERFECT, None, thresholds(thinking_leaks=2)).passed
+
+
+def test_marks_of_the_template_are_counted_and_refused_where_a_bar_is_set() -> None:
+    tools = tool_predictions(40)
+    for mark in ("<tool_call>", "</tool_response>", "<|im_end|>"):
+        candidate = evaluation(EN, [tools[0].model_copy(update={"raw": f"Hello{mark}"}), *tools[1:]])
+        decision = decide(candidate, PERFECT, None, thresholds())
+        assert decision.passed and decision.figures["leaks.markup"] == 1
+        (reason,) = decide(candidate, PERFECT, None, thresholds(markup_leaks=0)).reasons
+        assert reason == "marks of the template in 1 of 440 answers, 0 allowed (gate.markup_leaks): tool-en-0"
+    nameless = [EN[0].model_copy(update={"case": EN[0].case.model_copy(update={"id": ""}), "reasoning": "x"}), *EN[1:]]
+    asked = evaluation([p.model_copy(update={"reasoning": ""}) for p in nameless], tool_predictions(40), digest="bf16")
+    (reason,) = decide(evaluation(nameless, tools), asked, None, thresholds()).reasons
+    assert reason.endswith(": a case without id")
+
+
+def test_the_evidence_of_others_counts() -> None:
+    evidence = Evidence(checks=(Check(name="parity", cases=64, failed=1, examples=("zh, thinking on",)),))
+    decision = decide(evaluation(EN, tool_predictions(40)), PERFECT, None, thresholds(), evidence)
+    assert decision.reasons == ("parity: 1 of 64 failed: zh, thinking on",)
+    assert (decision.figures["check.parity.cases"], decision.figures["check.parity.failed"]) == (64, 1)
 
 
 @settings(deadline=None, max_examples=8)

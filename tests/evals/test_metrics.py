@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from evals.metrics import (
     intent_f1,
     intent_figures,
     macro_f1_interval,
+    micro_f1,
     unparsable_share,
 )
 from evals.predict import Prediction
@@ -42,6 +45,9 @@ def test_figures_by_hand() -> None:
     assert found.macro_f1 == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)
     assert (found.cases, found.accuracy, found.unparsable) == (6, 0.5, 1 / 6)
     assert found.out_of_scope_recall == 0.5
+    # micro: 3 hits; 3 misses; b and a label without cases would be false alarms, here b alone: 2 * 3 / (2 * 3 + 3 + 1)
+    assert found.micro_f1 == pytest.approx(6 / 10)
+    assert found.out_of_scope_false_alarms == 0.0 and found.calibration is None
     assert found.accuracy_interval.lower < 0.5 < found.accuracy_interval.upper
     assert {name: s.accuracy for name, s in found.groups.items()} == {"plain": 1.0, "hard": 0.0}
     assert {name: s.cases for name, s in found.styles.items()} == {"plain": 3, "slang": 2, "typos": 1}
@@ -55,33 +61,60 @@ def test_figures_by_hand() -> None:
 def test_no_out_of_scope_case_no_recall() -> None:
     found = intent_figures([prediction("a", "a")], ("a", "b"))
     assert found.out_of_scope_recall is None and list(found.groups) == ["plain"]
+    nothing_else = intent_figures([prediction("out_of_scope", "out_of_scope")], ("out_of_scope",))
+    assert nothing_else.out_of_scope_false_alarms is None and nothing_else.out_of_scope_recall == 1.0
+
+
+def test_false_alarms_are_a_share_of_the_cases_in_scope() -> None:
+    labels = ("a", "b", "out_of_scope")
+    found = [prediction("a", "out_of_scope"), prediction("a", "a"), prediction("b", None), prediction("b", "b")]
+    assert intent_figures([*found, prediction("out_of_scope", "a")], labels).out_of_scope_false_alarms == 1 / 4
+
+
+@pytest.mark.parametrize("predicted", ["c", "astrology", None])
+def test_micro_f1_counts_false_alarms_of_labels_without_cases(predicted: str | None) -> None:
+    found = [prediction("a", "a"), prediction("b", predicted)]
+    false_alarms = 1 if predicted == "c" else 0
+    assert micro_f1(found, ("a", "b", "c")) == pytest.approx(2 / (2 + 1 + false_alarms))
+
+
+def test_the_probability_is_judged() -> None:
+    sure = [p.model_copy(update={"probability": 0.8}) for p in intent_predictions(8, [0, 1, 2, 3])]
+    judged = intent_figures(sure, LABELS).calibration
+    assert judged is not None and judged.error == pytest.approx(0.3)
 
 
 def test_a_prediction_of_a_label_without_cases_is_a_miss() -> None:
     assert intent_f1([prediction("a", "b"), prediction("a", "a")], ("a", "b")) == {"a": pytest.approx(2 / 3)}
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=6)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["a", "b", "c", "d", None])), min_size=1, max_size=40)
 )
 def test_the_fast_macro_f1_is_scikit_learns(pairs: list[tuple[str, str | None]]) -> None:
     found = [prediction(expected, predicted) for expected, predicted in pairs]
     interval = macro_f1_interval(found, "abcd")
-    # the identity draw, by shuffling nothing: recompute one resample by hand through the same seed
+    point = sum(intent_f1(found, "abcd").values()) / len({expected for expected, _ in pairs})
+    assert interval.lower <= point + 1e-12 and point - 1e-12 <= interval.upper
+    # the same draws, each scored by scikit-learn with the weights that make up for the case left out
     strata: dict[str, list[int]] = {}
     for index, (expected, _) in enumerate(pairs):
         strata.setdefault(expected, []).append(index)
     generator = np.random.default_rng(0)
-    drawn = np.concatenate([generator.choice(np.array(m), (1000, len(m))) for m in strata.values()], axis=1)
+    drawn = np.concatenate([generator.choice(np.array(m), (1000, max(1, len(m) - 1))) for m in strata.values()], axis=1)
+    weights = np.concatenate([np.full(max(1, len(m) - 1), len(m) / max(1, len(m) - 1)) for m in strata.values()])
     values = []
-    for row in drawn[:20]:
+    for row in drawn[:300]:
         wanted, given_ = [pairs[i][0] for i in row], [pairs[i][1] or UNPARSABLE for i in row]
-        values.append(f1_score(wanted, given_, labels=sorted(strata), average="macro", zero_division=0.0))
-    assert interval.lower <= np.quantile(values, 0.5) <= interval.upper
-    if len({p for _, p in pairs}) == 1:  # no variation: the interval is the point, to the digit
-        point = sum(intent_f1(found, "abcd").values()) / len(strata)
-        assert (interval.lower, interval.upper) == pytest.approx((point, point))
+        options: dict[str, Any] = {"labels": sorted(strata), "average": "macro", "zero_division": 0.0}
+        values.append(f1_score(wanted, given_, sample_weight=weights, **options))
+    if 0 < point < 1:
+        half = 1.96 * float(np.std(values)) / (point * (1 - point))
+        found_half = np.log(interval.upper / (1 - interval.upper)) - np.log(point / (1 - point))
+        assert found_half == pytest.approx(half, rel=0.25, abs=1e-9)
+    else:
+        assert (interval.lower, interval.upper) == (point, point)
 
 
 def test_interval_holds_the_estimate_and_narrows() -> None:

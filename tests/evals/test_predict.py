@@ -1,4 +1,5 @@
 import json
+import math
 import threading
 import time
 from typing import Any
@@ -58,6 +59,7 @@ def test_the_intent_request(fake_engine: FakeEngine) -> None:
                 {"role": "user", "content": "question 0"},
             ],
             "max_tokens": INTENT_MAX_TOKENS,
+            "logprobs": True,
             "temperature": 0,
             "chat_template_kwargs": {"enable_thinking": False},
         }
@@ -72,6 +74,35 @@ def test_a_label_is_exact_or_unparsable(fake_engine: FakeEngine, content: str | 
     fake_engine.reply = lambda body: (200, completion(content))
     (found,) = predict_intents(fake_engine.base_url, "m", CASES[:1], SHOP.prompts, NAMES, held_out=True)
     assert (found.predicted, found.raw, found.error, found.held_out) == (label, content or "", None, True)
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "probability"),
+    [
+        ({"content": [{"logprob": math.log(0.5)}, {"logprob": math.log(0.8)}]}, 0.4),
+        ({"content": [{"logprob": 1e-9}]}, 1.0),
+        ({"content": [{"logprob": -9999.0}]}, 0.0),
+        ({"content": []}, None),
+        ({"content": [{"token": "x"}]}, None),
+        (None, None),
+    ],
+)
+def test_the_probability_of_a_label(fake_engine: FakeEngine, logprobs: Any, probability: float | None) -> None:
+    answer = completion("order_status")
+    answer["choices"][0]["logprobs"] = logprobs
+    fake_engine.reply = lambda body: (200, answer)
+    (found,) = predict_intents(fake_engine.base_url, "m", CASES[:1], SHOP.prompts, NAMES)
+    assert found.probability == (None if probability is None else pytest.approx(probability)) and found.right
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+def test_reasoning_that_comes_along_is_kept(fake_engine: FakeEngine, field: str) -> None:
+    for calls in (None, [written()], [written(arguments="{")]):
+        answer = completion("order_status", calls)
+        answer["choices"][0]["message"][field] = "Let me think."
+        assert ask_tool(fake_engine, tool_case(DUE), answer).reasoning == "Let me think."
+        (found,) = predict_intents(fake_engine.base_url, "m", CASES[:1], SHOP.prompts, NAMES)
+        assert found.reasoning == "Let me think."
 
 
 @pytest.mark.parametrize("trouble", [(503, "busy"), (200, None)])
@@ -178,6 +209,7 @@ def test_unusable_answers_are_wrong_even_where_no_call_is_due(fake_engine: FakeE
     for expect in (None, DUE):
         found = ask_tool(fake_engine, tool_case(expect), answer)
         assert not found.right and (found.error or "").startswith(error)
+        assert found.unfinished == (error != "an empty answer")
 
 
 def test_predictions_survive_json(fake_engine: FakeEngine) -> None:

@@ -119,8 +119,8 @@ def test_tools_alone(tmp_path: Path) -> None:
 
 
 def test_a_passed_decision(tmp_path: Path) -> None:
-    good = evaluation(intent_predictions(400), tool_predictions(20))
-    bf16 = evaluation(intent_predictions(400), tool_predictions(20), digest="bf16")
+    good = evaluation(intent_predictions(450), tool_predictions(20))
+    bf16 = evaluation(intent_predictions(450), tool_predictions(20), digest="bf16")
     write_report(tmp_path, good, bf16, decide(good, bf16, None, THRESHOLDS), {})
     assert "Passed the gate" in (tmp_path / "report.html").read_text(encoding="utf-8")
 

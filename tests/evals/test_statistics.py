@@ -8,12 +8,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from evals.statistics import (
+    Accuracy,
     Indices,
     PairedCounts,
+    Plan,
     Values,
     _variance_at,
     holm,
     mcnemar,
+    power_at,
     ratio_lower_bound,
     required_cases,
     stratified_bootstrap,
@@ -30,6 +33,9 @@ def test_wilson_by_hand() -> None:
     assert (round(found.lower, 4), round(found.upper, 4)) == (0.2553, 0.3662)
     assert round(wilson_interval(0, 20).upper, 4) == 0.1611
     assert wilson_interval(0, 0).model_dump() == {"lower": 0.0, "upper": 1.0}
+    one = wilson_interval(1, 1)  # z^2 / (1 + z^2) away from 1
+    assert (one.lower, one.upper) == pytest.approx((1 / (1 + 1.959964**2), 1.0))
+    assert wilson_interval(81, 263, 0.5).lower > found.lower
 
 
 @given(st.integers(0, 500), st.integers(1, 500))
@@ -40,39 +46,68 @@ def test_wilson_holds_the_share(right: int, n: int) -> None:
     assert right / n - 1e-12 <= found.upper <= 1 + 1e-12
 
 
-def test_bootstrap_draws_inside_each_stratum() -> None:
-    strata, values = ["a"] * 3 + ["b"] * 2, np.array([0.0, 0.0, 0.0, 1.0, 1.0])
-    found = stratified_bootstrap(strata, lambda drawn: values[drawn].mean(axis=1))
+def weighted_mean(values: npt.NDArray[np.float64], drawn: Indices, weights: Values) -> Values:
+    return np.asarray((values[drawn] * weights).sum(axis=1) / weights.sum())
+
+
+def test_bootstrap_draws_inside_each_stratum_and_keeps_their_weights() -> None:
+    values = np.array([0.0, 0.0, 0.0, 1.0, 1.0])
+    found = stratified_bootstrap(["a"] * 3 + ["b"] * 2, partial(weighted_mean, values))
     assert (found.lower, found.upper) == pytest.approx((0.4, 0.4))  # no variation inside a stratum, none in the mean
+    mixed = stratified_bootstrap(["a"] * 5, partial(weighted_mean, values))
+    assert mixed.lower < 0.4 < mixed.upper
 
 
-def test_bootstrap_is_seeded_and_matches_the_normal_interval() -> None:
+def test_bootstrap_asks_for_rows_of_one_case_fewer_and_once_for_all_cases() -> None:
+    asked: list[tuple[Indices, Values]] = []
+
+    def statistic(drawn: Indices, weights: Values) -> Values:
+        asked.append((drawn, weights))
+        return np.full(len(drawn), 0.5)
+
+    stratified_bootstrap(["a", "b", "a", "a", "c", "c"], statistic, resamples=50)
+    (drawn, weights), (whole, ones) = asked
+    assert drawn.shape == (50, 4) and weights.tolist() == [1.5, 1.5, 1.0, 2.0]
+    assert set(drawn[:, :2].ravel().tolist()) == {0, 2, 3} and set(drawn[:, 2].tolist()) == {1}
+    assert set(drawn[:, 3].tolist()) == {4, 5}
+    assert whole.tolist() == [[0, 1, 2, 3, 4, 5]] and ones.tolist() == [1.0] * 6
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_bootstrap_at_an_end_is_a_point(value: float) -> None:
+    found = stratified_bootstrap([0] * 9, partial(weighted_mean, np.full(9, value)))
+    assert (found.lower, found.upper) == (value, value)
+
+
+def test_bootstrap_is_seeded_and_its_interval_is_the_logits() -> None:
     values = np.array([0.0] * 100 + [1.0] * 300)
+    mean = partial(weighted_mean, values)
+    found = stratified_bootstrap([0] * 400, mean, resamples=8_000)
+    assert found == stratified_bootstrap([0] * 400, mean, resamples=8_000, seed=0)
+    assert found != stratified_bootstrap([0] * 400, mean, resamples=8_000, seed=1)
+    # by hand: the mean's unbiased error is sqrt(p (1 - p) / (n - 1)), a logit's that over p (1 - p)
+    half = 1.959964 * math.sqrt(0.1875 / 399) / 0.1875
+    ends = [1 / (1 + math.exp(-(math.log(3) + side * half))) for side in (-1, 1)]
+    assert (found.lower, found.upper) == pytest.approx(ends, abs=0.0015)
+    narrow = stratified_bootstrap([0] * 400, mean, confidence=0.5, resamples=8_000)
+    half = 0.6744898 * math.sqrt(0.1875 / 399) / 0.1875
+    assert narrow.lower == pytest.approx(1 / (1 + math.exp(-(math.log(3) - half))), abs=0.001)
 
-    def mean(drawn: Indices) -> Values:
-        return np.asarray(values[drawn].mean(axis=1))
 
-    found = stratified_bootstrap([0] * 400, mean, resamples=4000)
-    assert found == stratified_bootstrap([0] * 400, mean, resamples=4000)
-    assert found != stratified_bootstrap([0] * 400, mean, resamples=4000, seed=1)
-    half = 1.96 * math.sqrt(0.75 * 0.25 / 400)
-    assert (found.lower, found.upper) == pytest.approx((0.75 - half, 0.75 + half), abs=0.006)
-    narrow = stratified_bootstrap([0] * 400, mean, confidence=0.5)
-    assert found.lower < narrow.lower < narrow.upper < found.upper
+def test_bootstrap_has_a_thousand_resamples_unless_told() -> None:
+    rows: list[int] = []
+
+    def statistic(drawn: Indices, weights: Values) -> Values:
+        rows.append(len(drawn))
+        return np.linspace(0.4, 0.6, len(drawn))
+
+    stratified_bootstrap([0, 1], statistic)
+    assert rows == [1000, 1]
 
 
-def test_bootstrap_covers() -> None:
-    generator = np.random.default_rng(3)
-    covered = 0
-
-    def mean_of(values: npt.NDArray[np.bool_], drawn: Indices) -> Values:
-        return np.asarray(values[drawn].mean(axis=1))
-
-    for trial in range(400):
-        values = generator.random(100) < 0.8
-        found = stratified_bootstrap([0] * 100, partial(mean_of, values), resamples=400, seed=trial)
-        covered += found.lower <= 0.8 <= found.upper
-    assert 0.91 <= covered / 400 <= 0.98
+def test_accuracy_of_some_cases() -> None:
+    found = Accuracy.of(iter([True, True, False, True]))
+    assert (found.cases, found.accuracy, found.accuracy_interval) == (4, 0.75, wilson_interval(3, 4))
 
 
 def test_mcnemar_by_hand() -> None:
@@ -103,6 +138,8 @@ def test_paired_counts() -> None:
     found = PairedCounts.of([True, True, False, False, True], [True, False, True, False, True])
     assert found == PairedCounts(both=2, only_first=1, only_second=1, neither=1)
     assert (found.n, found.discordance, found.ratio) == (5, 0.4, 1.0)
+    kinds = [(True, True)] * 4 + [(True, False)] * 3 + [(False, True)] * 2 + [(False, False)]
+    assert PairedCounts.of([a for a, _ in kinds], [b for _, b in kinds]) == PairedCounts(4, 3, 2, 1)
     empty = PairedCounts.of([], [])
     assert (empty.n, empty.discordance, empty.ratio) == (0, 0.0, 0.0)
     assert PairedCounts(0, 3, 0, 0).ratio == 0.0
@@ -219,33 +256,80 @@ def test_required_cases_by_hand_without_discordance() -> None:
     p, r = 0.9, 0.97
     v0, v1 = r * p * (1 - r), p * (1 - p) * (1 - r) ** 2
     by_hand = ((Z * math.sqrt(v0) + 0.8416212335729143 * math.sqrt(v1)) / (p * (1 - r))) ** 2
-    assert required_cases(p, 0.0, r, 0.8) == math.ceil(by_hand)
+    assert required_cases(Plan(p, 0.0, r), 0.8) == math.ceil(by_hand)
+    wider = ((2.3263478740408408 * math.sqrt(v0) + 0.8416212335729143 * math.sqrt(v1)) / (p * (1 - r))) ** 2
+    assert required_cases(Plan(p, 0.0, r), 0.8, 0.99) == math.ceil(wider)
 
 
-@pytest.mark.parametrize(("discordance", "power"), [(0.02, 0.8), (0.04, 0.9)])
-def test_required_cases_give_the_power(discordance: float, power: float) -> None:
-    n = required_cases(0.94, discordance, 0.97, power)
+def test_required_cases_by_hand_where_something_is_lost() -> None:
+    # p2 = 0.9, p1 = 0.99 * 0.9 = 0.891; of 5 % that differ 2.95 % are lost and 2.05 % gained, so p11 = 0.8705
+    r, p1, p2, p11 = 0.97, 0.891, 0.9, 0.8705
+    v1 = p1 + r * r * p2 - 2 * r * p11 - (p1 - r * p2) ** 2
+    v0 = _variance_at(r, 0.8705, 0.0205, 0.0295)
+    by_hand = ((Z * math.sqrt(v0) + 1.2815515655446004 * math.sqrt(v1)) / (p1 - r * p2)) ** 2
+    assert required_cases(Plan(p2, 0.05, r, 0.99), 0.9) == math.ceil(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("discordance", "power", "kept"), [(0.02, 0.8, 1.0), (0.04, 0.9, 1.0), (0.03, 0.8, 0.995), (0.0, 0.8, 0.995)]
+)
+def test_required_cases_give_the_power(discordance: float, power: float, kept: float) -> None:
+    plan = Plan(0.94, discordance, 0.97, kept)
+    n = required_cases(plan, power)
     assert n is not None
-    half = discordance / 2
-    drawn = np.random.default_rng(5).multinomial(n, [0.94 - half, half, half, 0.06 - half], size=800)
+    assert power_at(n - 1, plan) < power <= power_at(n, plan) + 1e-12
+    loss = 0.94 * (1 - kept)
+    gained = max(0.0, discordance - loss) / 2
+    cells = [0.94 - loss - gained, gained, gained + loss, 0.06 - gained]
+    drawn = np.random.default_rng(5).multinomial(n, cells, size=800)
     passed = np.mean([ratio_lower_bound(PairedCounts(*map(int, row))) >= 0.97 for row in drawn])
-    assert passed == pytest.approx(power, abs=0.05)
+    assert passed == pytest.approx(power, abs=0.055)
+
+
+def test_disagreement_is_at_least_the_loss_and_at_most_what_is_left() -> None:
+    assert required_cases(Plan(0.9, 0.0, 0.95, 0.98), 0.8) == required_cases(Plan(0.9, 0.018, 0.95, 0.98), 0.8)
+    most = 0.018 + 2 * 0.1  # 1 - p2 is smaller than p1
+    assert required_cases(Plan(0.9, 1.0, 0.95, 0.98), 0.8) == required_cases(Plan(0.9, most, 0.95, 0.98), 0.8)
+    most = 0.006 + 2 * 0.294  # p1 is smaller than 1 - p2
+    assert required_cases(Plan(0.3, 1.0, 0.95, 0.98), 0.8) == required_cases(Plan(0.3, most, 0.95, 0.98), 0.8)
+    assert required_cases(Plan(0.3, 0.5, 0.95, 0.98), 0.8) != required_cases(Plan(0.3, most, 0.95, 0.98), 0.8)
 
 
 def test_no_number_of_cases_is_enough() -> None:
-    assert required_cases(0.9, 0.02, 1.0, 0.8) is None
-    assert required_cases(0.9, 0.02, 0.97, 1.0) is None
-    assert required_cases(0.0, 0.02, 0.97, 0.8) is None
+    for plan in (Plan(0.9, 0.02, 1.0), Plan(0.0, 0.02, 0.97), Plan(0.9, 0.02, 0.97, 0.97), Plan(0.9, 0.02, 0.97, 0.9)):
+        assert required_cases(plan, 0.8) is None
+        assert power_at(10_000, plan) == 0.0
+    assert required_cases(Plan(0.9, 0.02, 0.97), 1.0) is None
 
 
-@given(st.floats(0.01, 1), st.floats(0, 1), st.floats(0.5, 0.995), st.floats(0.5, 0.99))
-def test_required_cases_grow_with_what_is_asked(accuracy: float, discordance: float, bar: float, power: float) -> None:
-    n = required_cases(accuracy, discordance, bar, power)
+def test_power_by_hand() -> None:
+    # without discordance and with everything right V1 = 0: shown from the first n with n (1 - R) >= Z^2 R, and no sooner
+    certain = Plan(1.0, 0.0, 0.97)
+    first = math.ceil(Z * Z * 0.97 / 0.03)
+    assert (power_at(first - 1, certain), power_at(first, certain)) == (0.0, 1.0)
+    assert ratio_lower_bound(PairedCounts(first, 0, 0, 0)) >= 0.97 > ratio_lower_bound(PairedCounts(first - 1, 0, 0, 0))
+    half = Plan(1.0, 0.0, 0.5)  # here V1 is 0 to the last bit; Z^2 = 2.7 cases
+    assert (power_at(2, half), power_at(3, half)) == (0.0, 1.0)
+    plan = Plan(0.9, 0.0, 0.97)
+    v0, v1 = 0.97 * 0.9 * 0.03, 0.9 * 0.1 * 0.03**2
+    z = (math.sqrt(120) * 0.027 - Z * math.sqrt(v0)) / math.sqrt(v1)
+    assert power_at(120, plan) == pytest.approx(0.5 * (1 + math.erf(z / math.sqrt(2))))
+    assert power_at(120, plan, 0.99) < power_at(120, plan)
+
+
+@given(st.floats(0.01, 1), st.floats(0, 1), st.floats(0.5, 0.99), st.floats(0.5, 0.99), st.floats(0.992, 1))
+def test_required_cases_grow_with_what_is_asked(
+    accuracy: float, discordance: float, bar: float, power: float, kept: float
+) -> None:
+    plan = Plan(accuracy, discordance, bar, kept)
+    n = required_cases(plan, power)
     assert n is not None and n >= 1
-    assert (required_cases(accuracy, min(1.0, discordance + 0.05), bar, power) or 0) >= n - 1
-    assert (required_cases(accuracy, discordance, bar, min(0.999, power + 0.009)) or 0) >= n
-    assert (required_cases(accuracy, discordance, min(0.999, bar + 0.004), power) or 0) >= n
+    assert power_at(n, plan) >= power - 1e-9
+    assert (required_cases(plan._replace(discordance=min(1.0, discordance + 0.05)), power) or 0) >= n - 1
+    assert (required_cases(plan, min(0.999, power + 0.009)) or 0) >= n
+    assert (required_cases(plan._replace(bar=bar + 0.001), power) or 0) >= n
+    assert (required_cases(plan._replace(kept=(kept + 1) / 2), power) or 0) <= n + 1
 
 
 def test_required_cases_with_a_power_below_chance_is_still_a_case() -> None:
-    assert required_cases(0.9, 0.05, 0.97, 0.001) == 1
+    assert required_cases(Plan(0.9, 0.05, 0.97), 0.001) == 1
