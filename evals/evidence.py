@@ -5,7 +5,7 @@ Not covered: running any of it (parity, conformance, agent scenarios, benchmarks
 
 from collections.abc import Iterable, Sequence
 
-from data.build import normalized
+from data.firewall import normalized
 from data.schema import Strict
 from evals.answers import AnswerFigures
 from evals.decision import Figure, Findings
