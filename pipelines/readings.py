@@ -9,14 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data.artifact import Corpus
-from data.chat import Row, wire
+from data.artifact import ArtifactStore, Corpus, Quantized
+from data.chat import Prompts, Row, wire
 from data.schema import read_jsonl
-from evals.conversations import Case
-from evals.parity import Side, wrong_ends
+from evals.conversations import Case, conversations
+from evals.parity import Parity, Side, judge, wrong_ends
 from evals.token_ids import prompt_ids, stops_at
 from pipelines.base_model import load_tokenizer
 from pipelines.encode import encode
+from pipelines.lineage import Lineage
 
 ROWS = 12  # of a corpus, for each task and language, with and without tools
 
@@ -69,6 +70,22 @@ def with_engine(reading: Reading, base_url: str, model: str, width: int) -> Read
         faults.append(f"the running engine writes on after token {reading.end}, with which the trained rows end")
     sides = [*reading.sides, Side("served", served, reading.sides[-1].decode)]
     return reading._replace(sides=sides, faults=faults)
+
+
+def prompt_parity(
+    store: ArtifactStore,
+    model: Quantized,
+    prompts: Prompts,
+    tools: Sequence[dict[str, Any]],
+    base_url: str,
+    name: str,
+    width: int,
+) -> Parity:
+    """The verdict on prompts alone, with the engine that is already running on a quantized model."""
+    made = Lineage.of(store, model.digest)
+    cases = [*conversations(prompts, tools), *trained_rows(made.corpus)]
+    reading = with_engine(read(cases, made.base.folder, model.folder), base_url, name, width)
+    return judge(reading.names, reading.sides, ends=reading.faults)
 
 
 def _released(tokenizer: Any, row: Row) -> list[int]:

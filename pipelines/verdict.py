@@ -6,7 +6,7 @@ decided again: the decision that it was promoted with stands, so that a rerun en
 
 from typing import Any
 
-from data.artifact import Corpus
+from data.artifact import Corpus, Report
 from evals.gate import Decision, decide
 from evals.metrics import Evaluation
 from pipelines.bundle import Candidate, bundle, decision_of
@@ -28,12 +28,20 @@ def decide_on(job: Job, stage: Stage, candidate: Candidate) -> tuple[Decision, R
     else:
         fp8, bf16 = evaluation_of(candidate.fp8), evaluation_of(candidate.bf16)
         reference = _comparable(job, champion.release, fp8, candidate.corpus) if champion is not None else None
-        decision = decide(fp8, bf16, reference, job.recipe.gate)
+        decision = with_parity(decide(fp8, bf16, reference, job.recipe.gate), candidate.fp8)
     released = stage.keep(bundle(job.store, candidate, decision))
     for run in (stage.run, job.run):
         run.metrics(decision.figures)
         run.tag(decision=_word(decision), release=released.digest)
     return decision, released
+
+
+def with_parity(decision: Decision, fp8: Report) -> Decision:
+    """The decision with what the FP8 report found of prompts that trainer and engine read differently: each is a refusal."""
+    found = fp8.facts["parity"]
+    reasons = (*decision.reasons, *(f"parity: {reason}" for reason in found["reasons"]))
+    figures = {**decision.figures, "parity.prompts": found["prompts"], "parity.faults": len(found["reasons"])}
+    return Decision(passed=not reasons, reasons=reasons, figures=figures)
 
 
 def publish(job: Job, released: Release, decision: Decision) -> Version:
