@@ -8,16 +8,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from data.artifact import MANIFEST, Adapter, ArtifactStore, Base, Corpus, Merged, Quantized
+from data.artifact import MANIFEST, Adapter, Artifact, ArtifactStore, Base, Corpus, Merged, Quantized, Report
 from data.chat import Row
 from data.errors import BadInput, EnvironmentLacks
 from data.schema import Message
 from data.shop import Shop
 from evals.conversations import Case, conversations
+from evals.gate import Decision
 from evals.parity import Side, agreement, judge
 from pipelines.base_model import load_tokenizer, prepare_base
 from pipelines.cli import app
 from pipelines.encode import encode
+from pipelines.evaluate import evaluate
 from pipelines.greedy import greedy_of_adapter, greedy_of_checkpoint
 from pipelines.lineage import Lineage
 from pipelines.merge import merge
@@ -27,6 +29,7 @@ from pipelines.quantize import quantize
 from pipelines.readings import Reading, read, trained_rows, with_engine
 from pipelines.registry import Registry
 from pipelines.train import train
+from pipelines.verdict import with_parity
 from recipes.recipe import RECIPES, Recipe
 from serving.engine import running_engine
 from serving.release import Release, ReleaseInfo
@@ -149,30 +152,53 @@ def test_greedy_ids_end_with_the_end_whatever_the_batch(tiny_base: Base, tiny_me
 
 
 @pytest.fixture
-def made(
-    tmp_path: Path, tiny_base: Base, tiny_corpus: Corpus, tiny_adapter: Adapter, tiny_merged: Merged
-) -> ArtifactStore:
-    """A store of its own with what the tiny model was made of."""
+def made(tmp_path: Path, tiny_base: Base, tiny_corpus: Corpus, tiny_adapter: Adapter, tiny_merged: Merged) -> Quantized:
+    """A quantized model in a store of its own (the merged one again), with all that it was made of."""
     store = ArtifactStore(tmp_path / "store")
     for artifact in (tiny_base, tiny_corpus, tiny_adapter, tiny_merged):
         shutil.copytree(artifact.folder, store.root / artifact.kind / artifact.folder.name)
-    quantized = {"inputs": {"merged": tiny_merged.digest}, "section": None, "code": ""}
-    store.build(Quantized, lambda folder: None, **quantized)
-    return store
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(tiny_merged.folder, folder, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
+
+    return store.build(Quantized, fill, inputs={"merged": tiny_merged.digest}, section=None, code="")
 
 
-def test_what_a_release_was_made_of_is_found_again(made: ArtifactStore, tiny_adapter: Adapter, tiny_base: Base) -> None:
-    (quantized,) = made.root.glob("quantized/*/manifest.json")
-    found = Lineage.of(made, Quantized(quantized.parent).digest)
+def store_of(artifact: Artifact) -> ArtifactStore:
+    return ArtifactStore(artifact.folder.parents[1])
+
+
+def test_what_a_release_was_made_of_is_found_again(made: Quantized, tiny_adapter: Adapter, tiny_base: Base) -> None:
+    found = Lineage.of(store_of(made), made.digest)
     assert (found.adapter.digest, found.base.digest) == (tiny_adapter.digest, tiny_base.digest)
     (found.adapter.folder / "loss.jsonl").write_text("{}", encoding="utf-8")
     with pytest.raises(BadInput, match="has changed"):
-        Lineage.of(made, Quantized(quantized.parent).digest)
+        Lineage.of(store_of(made), made.digest)
     shutil.rmtree(found.adapter.folder)
-    with pytest.raises(
-        EnvironmentLacks, match=rf"no adapter artifact {tiny_adapter.digest[:12]} .* release the recipe"
-    ):
-        Lineage.of(made, Quantized(quantized.parent).digest)
+    gone = rf"no adapter artifact {tiny_adapter.digest[:12]} .* release the recipe"
+    with pytest.raises(EnvironmentLacks, match=gone):
+        Lineage.of(store_of(made), made.digest)
+
+
+def test_a_candidate_that_is_served_another_prompt_is_refused(
+    made: Quantized, oracle: Oracle, small_shop: Path, small_recipe: Path
+) -> None:
+    store, shop, recipe = store_of(made), Shop.open(small_shop), Recipe.read(small_recipe)
+    held_out = store.build(Corpus, lambda folder: (folder / "held_out.jsonl").touch(), inputs={}, section=None, code="")
+    passed = Decision(passed=True, reasons=(), figures={"retention": 1.0})
+
+    oracle.edit = lambda text: text.replace(*NEWLINE)
+    refused = with_parity(passed, evaluate(store, made, shop, recipe, held_out))
+    assert not refused.passed
+    assert (
+        refused.reasons[0].startswith("parity: en, thinking off, no tools, turn 1: token")
+        and "served" in refused.reasons[0]
+    )
+
+    asked = {"parity": {"prompts": 53, "reasons": []}}
+    fine = store.build(Report, lambda folder: asked, inputs={}, section=None, code="")
+    kept = with_parity(passed, fine)
+    assert kept.passed and kept.figures == {"retention": 1.0, "parity.prompts": 53, "parity.faults": 0}
 
 
 ReleaseOf = Callable[..., Release]
