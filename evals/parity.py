@@ -98,12 +98,13 @@ class Parity(Strict):
     def body(self) -> Json:
         """As `kefu parity --json` prints it."""
         shown = ("prompts", "sides", "token_ids_equal", "missing", "reasons")
+        labels = [difference for found in self.agreements for difference in found.differences]
         return {
             **{key: getattr(self, key) for key in shown},
             "labels_equal": {"-".join(found.sides): found.rate for found in self.agreements},
             "labels_required": {"-".join(found.sides): found.required for found in self.agreements},
             "labels": {"-".join(found.sides): found.cases for found in self.agreements},
-            "differences": [found.model_dump() for found in self.differences],
+            "differences": [found.model_dump() for found in (*self.differences, *labels)],
             "passed": self.passed,
         }
 

@@ -1,7 +1,7 @@
 """What a checkpoint writes at temperature 0, by Transformers: the reference beside the engine.
 
-In FP32, so that what differs is the weights; on a GPU in the engine's type, to fit beside nothing else. Not covered: sampling
-and long answers (there is no paging of the cache).
+In FP32, so that what differs is the weights; on a GPU in the engine's type, which halves the memory. Not covered: sampling, and
+long answers (the cache is not paged).
 """
 
 from collections.abc import Sequence
@@ -34,14 +34,16 @@ def greedy_of_adapter(
     """The same for an adapter upon its base, not merged."""
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(load_model(base.folder, compute_dtype()), adapter.folder)
-    return _greedy(model, prompts, max_tokens)
+    return _greedy(
+        PeftModel.from_pretrained(load_model(base.folder, compute_dtype()), adapter.folder), prompts, max_tokens
+    )
 
 
 def _greedy(model: Any, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[list[int]]:
     import torch
 
-    model = model.to("cuda" if Hardware.detect().gpu else "cpu").eval()
+    on_gpu = torch.cuda.is_available()
+    model = model.to("cuda" if on_gpu else "cpu").eval()
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))  # like lengths together: little padding
     written: dict[int, list[int]] = {}
     with torch.inference_mode():
@@ -50,6 +52,8 @@ def _greedy(model: Any, prompts: Sequence[Sequence[int]], max_tokens: int) -> li
             written |= zip(batch, _batch(model, [prompts[index] for index in batch], max_tokens), strict=True)
     del model
     give_back_memory()
+    if on_gpu:
+        torch.cuda.empty_cache()  # the engine comes next and takes nearly all of it
     return [written[index] for index in range(len(prompts))]
 
 

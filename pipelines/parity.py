@@ -26,12 +26,10 @@ from serving.engine import running_engine
 from serving.hardware import Hardware
 from serving.release import Release
 
-LABELS = 200  # the fewest that can show 99.5 %
 
-
-def check_parity(store: ArtifactStore, release: Release, labels: int = LABELS) -> Parity:
-    """The verdict on a release. Where artifacts that it was made of are gone, only its own tokenizer and the engine are
-    compared, and the verdict names what is missing.
+def check_parity(store: ArtifactStore, release: Release, labels: int) -> Parity:
+    """The verdict on a release, from `labels` labels (200 are the fewest that show 99.5 %). Where artifacts that it was
+    made of are gone, only its own tokenizer and the engine are compared, and the verdict names what is missing.
 
     Raises:
         EnvironmentLacks: the engine cannot be started.
@@ -39,7 +37,7 @@ def check_parity(store: ArtifactStore, release: Release, labels: int = LABELS) -
     """
     fixed = conversations(release.prompts, release.tools)
     try:
-        made = Lineage.of(store, release.manifest["inputs"]["quantized"])
+        made = Lineage.of(store, release.manifest["inputs"].get("quantized", "unknown"))
     except (BadInput, EnvironmentLacks) as error:
         alone = _served(read(fixed, release.model, release.model), release)[0]
         return judge(alone.names, alone.sides[1:], ends=alone.faults, missing=[str(error)])
@@ -55,9 +53,8 @@ def labels_by_transformers(
     store: ArtifactStore, made: Lineage, release: Release, prompts: Sequence[Sequence[int]]
 ) -> dict[str, list[list[int]]]:
     """What adapter, merged and dequantized model write after each prompt, by name."""
-    plain = dequantized(
-        store, release.model, Hardware.detect().compute_dtype
-    )  # the engine's own, where it has no FP8 kernel
+    # in the engine's type: where it has no FP8 kernel, this is what it serves
+    plain = dequantized(store, release.model, Hardware.detect().compute_dtype)
     return {
         "adapter": greedy_of_adapter(made.base, made.adapter, prompts, INTENT_MAX_TOKENS),
         "merged": greedy_of_checkpoint(made.merged.folder, prompts, INTENT_MAX_TOKENS),
