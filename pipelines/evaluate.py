@@ -39,7 +39,8 @@ from serving.release import Release
 SERVED_NAME = "candidate"
 CODE = (
     *("pipelines.evaluate", "evals.predict", "evals.metrics", "evals.statistics", "evals.report", "evals.plots"),
-    *("data.chat", "serving.engine", "serving.dequantize", "pipelines.readings", "evals.parity", "evals.conversations"),
+    *("data.chat", "serving.engine", "serving.dequantize"),
+    *("pipelines.readings", "pipelines.encode", "evals.parity", "evals.conversations", "evals.token_ids"),
 )
 
 
@@ -194,9 +195,7 @@ def _evaluate(
             "tool_cases": len(tools),
             "numeric_path": path,
         }
-        if isinstance(
-            model, Quantized
-        ):  # what is to be served must read prompts as the trainer did; `verdict` refuses it else
+        if isinstance(model, Quantized):  # it is to be served: `verdict` refuses a prompt that it reads otherwise
             found = prompt_parity(store, model, prompts, served, url, SERVED_NAME, width)
             facts["parity"] = {"prompts": found.prompts, "reasons": found.reasons}
     evaluation = measure(
