@@ -145,6 +145,24 @@ def evaluate(
 
 
 @app.command()
+def parity(
+    model: Model = "champion",
+    labels: Annotated[int, typer.Option(min=1, help="How many labels each pair of models is compared on.")] = 200,
+    json: Json = False,
+) -> None:
+    """Check that training and serving agree: token ids of prompts, labels from adapter to engine. Exit code 1: they do not;
+    3: what the release was made of is gone."""
+    with answering(json) as answer:
+        from data.artifact import ArtifactStore, home
+        from pipelines.parity import check_parity, show
+
+        found = check_parity(ArtifactStore(home() / "artifacts"), _rollout().resolve(model).release, labels)
+        show(found)
+        answer.body = found.body()
+        answer.exit_code = 0 if found.passed else 1 if found.reasons else 3
+
+
+@app.command()
 def serve(
     model: Model = "champion",
     host: Annotated[str, typer.Option(help="Off loopback, KEFU_API_KEYS must hold keys.")] = "127.0.0.1",

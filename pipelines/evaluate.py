@@ -9,7 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data.artifact import Artifact, ArtifactStore, Corpus, Report, code_digest, file_digest, home, json_digest
+from data.artifact import (
+    Artifact,
+    ArtifactStore,
+    Corpus,
+    Quantized,
+    Report,
+    code_digest,
+    file_digest,
+    home,
+    json_digest,
+)
 from data.chat import Prompts
 from data.errors import BadInput
 from data.schema import IntentCase, read_jsonl
@@ -18,6 +28,7 @@ from evals.metrics import Evaluation
 from evals.metrics import evaluate as measure
 from evals.predict import predict_intents, predict_tools
 from evals.report import write_report
+from pipelines.readings import prompt_parity
 from pipelines.screen import progress_bar
 from recipes.recipe import Recipe, ServeRecipe
 from serving.dequantize import quantization_scheme
@@ -29,6 +40,7 @@ SERVED_NAME = "candidate"
 CODE = (
     *("pipelines.evaluate", "evals.predict", "evals.metrics", "evals.statistics", "evals.report", "evals.plots"),
     *("evals.calls", "evals.calibration", "data.chat", "serving.engine", "serving.dequantize"),
+    *("pipelines.readings", "pipelines.encode", "evals.parity", "evals.conversations", "evals.token_ids"),
 )
 
 
@@ -44,7 +56,7 @@ def evaluate(store: ArtifactStore, model: Artifact, shop: Shop, recipe: Recipe, 
     served = list(model.tools) if isinstance(model, Release) else served_tools(shop, recipe.serve)
     return store.build(
         Report,
-        lambda target: _evaluate(target, model, path, shop, recipe, corpus, prompts, served),
+        lambda target: _evaluate(store, target, model, path, shop, recipe, corpus, prompts, served),
         inputs={
             "model": model.digest,
             "cases": json_digest(shop.case_digests()),
@@ -137,6 +149,7 @@ def served_tools(shop: Shop, serve: ServeRecipe) -> list[dict[str, Any]]:
 
 
 def _evaluate(
+    store: ArtifactStore,
     target: Path,
     model: Artifact,
     path: NumericPath,
@@ -179,6 +192,15 @@ def _evaluate(
             concurrency=width,
             progress=after(total - len(tools)),
         )
+        facts: dict[str, Any] = {
+            "cases": len(frozen),
+            "held_out": len(held_out),
+            "tool_cases": len(tools),
+            "numeric_path": path,
+        }
+        if isinstance(model, Quantized):  # it is to be served: `verdict` refuses a prompt that it reads otherwise
+            found = prompt_parity(store, model, prompts, served, url, SERVED_NAME, width)
+            facts["parity"] = {"prompts": found.prompts, "reasons": found.reasons}
     evaluation = measure(
         model=f"{recipe.name} {model.kind}",
         model_digest=model.digest,
@@ -189,7 +211,7 @@ def _evaluate(
         offered=served,
     )
     write_report(target, evaluation, None, None, {"recipe": recipe.name, "numeric_path": path})
-    return {"cases": len(frozen), "held_out": len(held_out), "tool_cases": len(tools), "numeric_path": path}
+    return facts
 
 
 def read_held_out(corpus: Corpus) -> list[IntentCase]:

@@ -12,7 +12,7 @@ from data.errors import BadInput
 from data.shop import Shop
 from evals.answers import answer_figures, answers_of
 from evals.comparison import cases_needed
-from evals.evidence import Evidence, trained_on
+from evals.evidence import Check, Evidence, trained_on
 from evals.gate import Decision, decide
 from evals.metrics import Evaluation
 from pipelines.bundle import Candidate, bundle, decision_of
@@ -45,11 +45,17 @@ def decide_on(job: Job, stage: Stage, candidate: Candidate) -> tuple[Decision, R
 
 
 def _evidence(candidate: Candidate, fp8: Evaluation) -> Evidence:
-    """Whether the evaluated cases were trained on, and what the candidate's answers claim."""
+    """Whether the evaluated cases were trained on, whether trainer and engine read the same prompts, and what the
+    candidate's answers claim."""
     facts = [entry.answer for entry in candidate.shop.faq]
     gated = [p for p in fp8.tool_predictions if p.language in candidate.recipe.gate.languages]
     trained = (row.text for row in utterances(candidate.corpus))
-    return Evidence(checks=(trained_on(trained, fp8.predictions),), answers=answer_figures(answers_of(gated, facts)))
+    found = candidate.fp8.facts["parity"]
+    reasons = found["reasons"]
+    parity = Check(name="parity", cases=found["prompts"], failed=len(reasons), examples=reasons)
+    return Evidence(
+        checks=(trained_on(trained, fp8.predictions), parity), answers=answer_figures(answers_of(gated, facts))
+    )
 
 
 def foresee(job: Job, corpus: Corpus) -> None:

@@ -3,7 +3,7 @@
 import json
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from pipelines.base_model import load_tokenizer
 from pipelines.evaluate import numeric_path
 from recipes.recipe import ServeRecipe
 from serving.engine import Engine
@@ -22,10 +23,27 @@ ORDER = {"name": "query_order_status", "arguments": {"order_id": "123"}}
 
 
 class Oracle:
-    """Knows the intent of every text, and that a digit means an order; `wrong` makes it useless."""
+    """Knows the intent of every text, and that a digit means an order; `wrong` makes it useless. It reads prompts with the
+    tokenizer of the model that it is started on, after `edit` has been at that model's template."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url, self.wrong, self.starts = base_url, False, 0
+        self.edit: Callable[[str], str] = lambda text: text
+        self.tokenizer: Any = None
+
+    def start(self, model: Path) -> None:
+        self.starts, self.tokenizer = self.starts + 1, load_tokenizer(model)
+        self.tokenizer.chat_template = self.edit(self.tokenizer.chat_template)
+
+    def respond(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if path == "/tokenize":
+            options = {"tools": body.get("tools"), "add_generation_prompt": True, **body["chat_template_kwargs"]}
+            return {"tokens": self.tokenizer.apply_chat_template(body["messages"], return_dict=False, **options)}
+        if path == "/v1/completions":
+            (pushed,) = body["logit_bias"]
+            ended = int(pushed) == self.tokenizer.eos_token_id
+            return {"choices": [{"index": 0, "finish_reason": "stop" if ended else "length"}]}
+        return {"choices": [{"index": 0, "message": self.answer(body)}]}
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         text = body["messages"][-1]["content"]
@@ -46,7 +64,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Oracle]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            payload = json.dumps({"choices": [{"index": 0, "message": known.answer(body)}]}).encode()
+            payload = json.dumps(known.respond(self.path, body)).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(payload)))
             self.end_headers()
@@ -57,14 +75,15 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Oracle]:
 
     @contextmanager
     def running(model: Path, serve: ServeRecipe, *, served_names: Sequence[str], log: Path) -> Iterator[Engine]:
-        known.starts += 1
+        known.start(model)
         yield Engine(known.base_url, numeric_path(model), 0, cast(Any, None))
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     known = Oracle(f"http://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    monkeypatch.setattr("pipelines.evaluate.running_engine", running)
+    for module in ("evaluate", "parity"):
+        monkeypatch.setattr(f"pipelines.{module}.running_engine", running)
     yield known
     server.shutdown()
     thread.join()

@@ -21,7 +21,7 @@ def last_line(result: Result) -> dict[str, object]:
 
 
 def test_every_command_is_there_and_takes_json() -> None:
-    commands = ("release", "evaluate", "serve", "chat", "promote", "rollback", "ledger", "doctor", "demo")
+    commands = ("release", "evaluate", "parity", "serve", "chat", "promote", "rollback", "ledger", "doctor", "demo")
     for command in (*((name,) for name in commands), ("data", "check"), ("data", "build"), ("data", "export")):
         result = kefu(*command, "--help")
         assert result.exit_code == 0, command
