@@ -137,6 +137,8 @@ def _leaving(said: Said, account: _Account, legacy: bool) -> list[dict[str, Any]
     if said[0] == "reasoning":
         if not account.with_reasoning:
             return []
+        if account.said:  # too late to stand before the answer
+            return [{"reasoning": said[1], "reasoning_content": said[1]}]
         opened = "" if account.thought else "<think>\n"
         account.thought = True
         return [{"content": opened + said[1], "reasoning": said[1], "reasoning_content": said[1]}]
