@@ -10,6 +10,7 @@ from data.artifact import Corpus
 from evals.gate import Decision, decide
 from evals.metrics import Evaluation
 from pipelines.bundle import Candidate, bundle, decision_of
+from pipelines.conform import conformance_of, held_against
 from pipelines.evaluate import evaluate, evaluation_of, read_evaluation
 from pipelines.job import Job, Stage
 from pipelines.registry import Version
@@ -29,6 +30,7 @@ def decide_on(job: Job, stage: Stage, candidate: Candidate) -> tuple[Decision, R
         fp8, bf16 = evaluation_of(candidate.fp8), evaluation_of(candidate.bf16)
         reference = _comparable(job, champion.release, fp8, candidate.corpus) if champion is not None else None
         decision = decide(fp8, bf16, reference, job.recipe.gate)
+        decision = held_against(decision, conformance_of(candidate.fp8))
     released = stage.keep(bundle(job.store, candidate, decision))
     for run in (stage.run, job.run):
         run.metrics(decision.figures)
