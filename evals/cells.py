@@ -19,9 +19,9 @@ FORCED = ("required", "named")
 HAND_OVER = "hand_over"
 _PARAMETERS = {
     "type": "object",
-    "properties": {"urgent": {"type": "boolean"}, "team": {"type": "string", "enum": ["orders", "refunds"]}},
-    "required": ["urgent", "team"],
-    "additionalProperties": False,
+    "properties": {"urgent": {"type": "boolean"}},
+    "required": ["urgent"],
+    "enum": [{"urgent": True}, {"urgent": False}],  # whole: between single values a grammar lets white space go on
 }
 CLOSED_TOOL: Json = {
     "type": "function",

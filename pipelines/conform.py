@@ -7,7 +7,7 @@ Not covered: the matrix itself (`evals/conformance.py`).
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +17,7 @@ from data.artifact import ArtifactStore, Quantized, Report, write_json
 from data.errors import BadInput
 from data.schema import Language
 from data.shop import Shop
-from evals.cells import matrix
+from evals.cells import Cell, matrix
 from evals.conformance import Conformance, conformance
 from evals.gate import Decision
 from evals.reference import Serving
@@ -48,8 +48,9 @@ def conform(
     shop: Shop,
     recipe: Recipe,
     progress: Callable[[int], None] | None = None,
+    cells: Sequence[Cell] | None = None,
 ) -> Conformance:
-    """The matrix through a gateway on loopback before the engine at `engine_url`, which serves `quantized`."""
+    """The matrix, or some `cells`, through a gateway on loopback before the engine that serves `quantized`."""
     short = {"answer_tokens": ANSWER_TOKENS, "thinking_tokens": THINKING_TOKENS}
     recipe = recipe.model_copy(update={"serve": recipe.serve.model_copy(update=short)})
     with TemporaryDirectory() as folder:
@@ -69,6 +70,7 @@ def conform(
                 serving,
                 concurrency=max(1, recipe.serve.engine.max_num_seqs // 2),  # a cell's agent may ask for more
                 progress=progress,
+                cells=cells,
             )
 
 

@@ -12,9 +12,12 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from data.chat import call_text
+from data.schema import Function
 from pipelines.evaluate import numeric_path
 from recipes.recipe import ServeRecipe
 from serving.engine import Engine
+from tests.serving.raw_engine import RawEngine
 
 ROOT = Path(__file__).resolve().parents[2]
 INTENTS = ("order_status", "refund_status", "out_of_scope")
@@ -26,17 +29,15 @@ class Oracle:
 
     def __init__(self, base_url: str) -> None:
         self.base_url, self.wrong, self.starts = base_url, False, 0
+        self.engine = RawEngine(self.says)
 
-    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+    def says(self, body: dict[str, Any]) -> str:
         text = body["messages"][-1]["content"]
         if self.wrong:
-            return {"role": "assistant", "content": "What?"}
+            return "What?"
         if not body.get("tools"):
-            return {"role": "assistant", "content": next(name for name in INTENTS if name in text)}
-        if "123" not in text:
-            return {"role": "assistant", "content": "Hello."}
-        call = {**ORDER, "arguments": json.dumps(ORDER["arguments"])}
-        return {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": call}]}
+            return next(name for name in INTENTS if name in text)
+        return call_text(Function.model_validate(ORDER)) if "123" in text else "Hello."
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Oracle]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            payload = json.dumps({"choices": [{"index": 0, "message": known.answer(body)}]}).encode()
+            payload = known.engine.respond(self.path, body).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(payload)))
             self.end_headers()
