@@ -32,7 +32,7 @@ from serving.release import Release, ReleaseInfo
 from serving.settings import GatewaySettings
 
 RESULT = "conformance.json"
-ANSWER_TOKENS, THINKING_TOKENS = 48, 96  # at most, in a cell: enough for a thought and a call
+ANSWER_TOKENS, THINKING_TOKENS = 64, 96  # at most, in a cell: enough for a thought and a call
 CELLS = len(list(matrix()))
 CODE = (
     *("evals.conformance", "evals.cells", "evals.reference", "evals.answer", "evals.transcript", "pipelines.conform"),

@@ -17,8 +17,10 @@ from data.shop import Shop
 from evals.cells import matrix
 from evals.conformance import Conformance, Failure
 from evals.gate import Decision
-from pipelines.conform import conform, conformance_of, held_against, keep
+from pipelines.base_model import prepare_base
+from pipelines.conform import CELLS, conform, conformance_of, held_against, keep
 from recipes.recipe import RECIPES, Recipe
+from serving.engine import running_engine
 from tests.evals.served import served
 from tests.serving.raw_engine import RawEngine
 
