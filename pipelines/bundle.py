@@ -25,6 +25,7 @@ from data.shop import Shop
 from evals.baselines import baselines
 from evals.gate import Decision
 from evals.report import write_report
+from pipelines.conform import RESULT
 from pipelines.evaluate import evaluation_of
 from pipelines.ledger import now
 from pipelines.prepare import utterances
@@ -94,6 +95,7 @@ def _fill(folder: Path, candidate: Candidate, decision: Decision) -> dict[str, A
     (folder / "report").mkdir()
     simpler = baselines(utterances(candidate.corpus), shop.intent_cases(), shop.taxonomy.names)
     write_report(folder / "report", evaluation, evaluation_of(candidate.bf16), decision, facts, simpler)
+    shutil.copy(candidate.fp8.folder / RESULT, folder / "report")
     write_json(folder / "decision.json", decision.model_dump(mode="json"))
     info = ReleaseInfo(
         name=recipe.name,

@@ -1,7 +1,8 @@
 """Evaluation of a checkpoint as it is served: an engine is started on it and asked over HTTP; the figures are kept.
 
-One report is reused for as long as model, cases, prompts, tools and numeric path stay the same. Not covered: judging
-figures (`evals/gate.py`).
+A quantized model, which is to be served, is held to conformance as well while its engine is up (`pipelines/conform.py`).
+One report is reused for as long as model, cases, prompts, tools and numeric path stay the same.
+Not covered: judging figures (`evals/gate.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ from evals.metrics import Evaluation
 from evals.metrics import evaluate as measure
 from evals.predict import predict_intents, predict_tools
 from evals.report import write_report
+from pipelines import conform
 from pipelines.readings import prompt_parity
 from pipelines.screen import progress_bar
 from recipes.recipe import Recipe, ServeRecipe
@@ -67,7 +69,7 @@ def evaluate(store: ArtifactStore, model: Artifact, shop: Shop, recipe: Recipe, 
             "numeric_path": path,
         },
         section={"serve": recipe.serve.model_dump(mode="json"), "held_out": recipe.gate.languages},
-        code=code_digest(*CODE),
+        code=code_digest(*CODE, *(conform.CODE if isinstance(model, Quantized) else ())),
     )
 
 
@@ -162,7 +164,8 @@ def _evaluate(
     frozen, tools = shop.intent_cases(), shop.tool_cases()
     held_out = [case for case in read_held_out(corpus) if case.language in recipe.gate.languages]
     names, width = shop.taxonomy.names, recipe.serve.engine.max_num_seqs
-    total = len(frozen) + len(held_out) + len(tools)
+    conforming = conform.CELLS if isinstance(model, Quantized) else 0
+    total = len(frozen) + len(held_out) + len(tools) + conforming
     with _engine(checkpoint(model), recipe.serve) as engine, progress_bar(f"evaluate {model.kind}", total) as done:
         url = engine.base_url
         assert engine.numeric_path == path, "the key of this report names another path"
@@ -190,7 +193,7 @@ def _evaluate(
             prompts,
             served,
             concurrency=width,
-            progress=after(total - len(tools)),
+            progress=after(total - conforming - len(tools)),
         )
         facts: dict[str, Any] = {
             "cases": len(frozen),
@@ -201,6 +204,8 @@ def _evaluate(
         if isinstance(model, Quantized):  # it is to be served: `verdict` refuses a prompt that it reads otherwise
             found = prompt_parity(store, model, prompts, served, url, SERVED_NAME, width)
             facts["parity"] = {"prompts": found.prompts, "reasons": found.reasons}
+            said = conform.conform(url, SERVED_NAME, model, shop, recipe, after(total - conforming))
+            conform.keep(target, said)
     evaluation = measure(
         model=f"{recipe.name} {model.kind}",
         model_digest=model.digest,

@@ -6,8 +6,6 @@ Not covered: swapping the release while serving.
 import contextlib
 import os
 import signal
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,9 @@ from types import FrameType
 from typing import Any
 
 from data.artifact import home
-from data.errors import CheckFailed, EnvironmentLacks
+from data.errors import CheckFailed
 from data.shop import Shop
+from pipelines.background import in_background
 from pipelines.evaluate import numeric_path
 from pipelines.rollout import Resolved
 from pipelines.screen import screen
@@ -80,18 +79,8 @@ def serve(endpoint: Endpoint) -> None:
 @contextlib.contextmanager
 def serving(endpoint: Endpoint) -> Iterator[str]:
     """Serves while the block runs, in a thread; yields the base URL."""
-    with gateway(endpoint) as server:
-        thread = threading.Thread(target=server.run, name="gateway")
-        thread.start()
-        try:
-            while not server.started:
-                if not thread.is_alive():
-                    raise EnvironmentLacks(f"the gateway could not open {endpoint.url}; see the lines above")
-                time.sleep(0.05)
-            yield endpoint.url
-        finally:
-            server.should_exit = True
-            thread.join()
+    with gateway(endpoint) as server, in_background(server, endpoint.url):
+        yield endpoint.url
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from evals.evidence import Check, Evidence, trained_on
 from evals.gate import Decision, decide
 from evals.metrics import Evaluation
 from pipelines.bundle import Candidate, bundle, decision_of
+from pipelines.conform import as_check, conformance_of
 from pipelines.evaluate import evaluate, evaluation_of, read_evaluation, read_held_out
 from pipelines.job import Job, Stage
 from pipelines.prepare import utterances
@@ -45,8 +46,8 @@ def decide_on(job: Job, stage: Stage, candidate: Candidate) -> tuple[Decision, R
 
 
 def _evidence(candidate: Candidate, fp8: Evaluation) -> Evidence:
-    """Whether the evaluated cases were trained on, whether trainer and engine read the same prompts, and what the
-    candidate's answers claim."""
+    """Whether the evaluated cases were trained on, whether trainer and engine read the same prompts, whether what the model
+    said arrives, and what the candidate's answers claim."""
     facts = [entry.answer for entry in candidate.shop.faq]
     gated = [p for p in fp8.tool_predictions if p.language in candidate.recipe.gate.languages]
     trained = (row.text for row in utterances(candidate.corpus))
@@ -54,7 +55,8 @@ def _evidence(candidate: Candidate, fp8: Evaluation) -> Evidence:
     reasons = found["reasons"]
     parity = Check(name="parity", cases=found["prompts"], failed=len(reasons), examples=reasons)
     return Evidence(
-        checks=(trained_on(trained, fp8.predictions), parity), answers=answer_figures(answers_of(gated, facts))
+        checks=(trained_on(trained, fp8.predictions), parity, as_check(conformance_of(candidate.fp8))),
+        answers=answer_figures(answers_of(gated, facts)),
     )
 
 

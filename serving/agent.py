@@ -15,7 +15,7 @@ from data.chat import INTENT_MAX_TOKENS, agent_messages, intent_messages, langua
 from data.schema import Function, Language, Message, ToolCall
 from serving import wording
 from serving.claims import checked
-from serving.client import Call, Completion, EngineClient, Usage
+from serving.client import Completion, EngineClient, Usage
 from serving.consent import consent
 from serving.errors import BadRequest, ServiceError
 from serving.faq_cache import FaqCache
@@ -23,6 +23,7 @@ from serving.memory import CountTokens, Memory, Owner, window
 from serving.proposals import Party, Proposal
 from serving.reasoning import without_markup
 from serving.release import Release
+from serving.speech import Call
 from serving.telemetry import Telemetry
 from serving.toolset import CallResult, Toolset
 
@@ -121,7 +122,7 @@ class Agent:
             "chat_template_kwargs": {"enable_thinking": False},
         }
         try:
-            completion = Completion.of(await self.engine.complete(payload))
+            completion = Completion.of(await self.engine.complete(payload), calls=False)
         except ServiceError:  # a label is never worth an answer
             return None
         self.telemetry.used(completion.usage)
@@ -216,7 +217,7 @@ class Agent:
             "max_tokens": answer_tokens + (serve.thinking_tokens if thinking else 0),
             "chat_template_kwargs": {"enable_thinking": thinking},
         }
-        completion = Completion.of(await self.engine.complete(payload))
+        completion = Completion.of(await self.engine.complete(payload), calls=not last)
         self.telemetry.used(completion.usage)
         answer.usage += completion.usage
         answer.reasoning = "\n\n".join(part for part in (answer.reasoning, completion.reasoning) if part)

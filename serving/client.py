@@ -14,20 +14,11 @@ from typing import Any
 import httpx
 
 from serving.errors import BadRequest, EngineTimeout, EngineUnavailable
-from serving.reasoning import separate
+from serving.speech import Call, Speech
 
 CONNECT_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 2.0
 _CHAT = "/v1/chat/completions"
-
-
-@dataclass(frozen=True)
-class Call:
-    """A tool call as the engine parsed it; `arguments` is JSON text, which may be broken."""
-
-    id: str
-    name: str
-    arguments: str
 
 
 @dataclass(frozen=True)
@@ -63,8 +54,8 @@ class Completion:
     usage: Usage
 
     @classmethod
-    def of(cls, body: Mapping[str, Any]) -> "Completion":
-        """Reads the engine's JSON.
+    def of(cls, body: Mapping[str, Any], *, calls: bool = True) -> "Completion":
+        """Reads the engine's JSON; calls that its parser left in the text are found there if they are wanted.
 
         Raises:
             EngineUnavailable: it is not a chat completion.
@@ -72,13 +63,17 @@ class Completion:
         try:
             choice = body["choices"][0]
             message = choice["message"]
-            content, reasoning = separate(message)
-            calls = tuple(
+            speech = Speech(calls=calls)
+            said = [*speech.feed({**message, "tool_calls": None}), *speech.end()]
+            content = "".join(part[1] for part in said if part[0] == "content")
+            reasoning = "".join(part[1] for part in said if part[0] == "reasoning")
+            written = [part[1] for part in said if part[0] == "call"]
+            parsed = [
                 Call(call.get("id") or "", call["function"]["name"] or "", call["function"]["arguments"] or "")
                 for call in message.get("tool_calls") or ()
-            )
+            ]
             finish = choice.get("finish_reason") or "stop"
-            return cls(content, reasoning, calls, finish, Usage.of(body.get("usage")))
+            return cls(content, reasoning, (*parsed, *written), finish, Usage.of(body.get("usage")))
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise EngineUnavailable("the engine's answer is not a chat completion") from error
 

@@ -5,12 +5,26 @@ anywhere in a stream. Not covered: deciding whether to think.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from data.chat import CALL_CLOSE, CALL_OPEN, END_OF_TURN, THINK_CLOSE, THINK_OPEN
 
-Part = tuple[Literal["content", "reasoning"], str]
+Kind = Literal["content", "reasoning", "call", "response"]
+Part = tuple[Kind, str]
+RESPONSE_OPEN, RESPONSE_CLOSE = "<tool_response>", "</tool_response>"
+_BLOCKS = {"call": CALL_CLOSE, "response": RESPONSE_CLOSE}  # they end at nothing else, and are given whole
+_THINKING: Mapping[str, Kind | None] = {THINK_OPEN: "reasoning", THINK_CLOSE: "content"}
+MARKS: Mapping[str, Kind | None] = {
+    **_THINKING,
+    CALL_OPEN: "call",  # it ends thinking, too
+    CALL_CLOSE: "content",
+    RESPONSE_OPEN: "response",
+    RESPONSE_CLOSE: None,
+    END_OF_TURN: None,
+    "<|im_start|>": None,
+}
+_LONGEST = max(map(len, MARKS))
 _MARKUP = re.compile(
     rf"{re.escape(CALL_OPEN)}.*?(?:{re.escape(CALL_CLOSE)}|\Z)|<tool_response>.*?(?:</tool_response>|\Z)", re.DOTALL
 )
@@ -19,50 +33,60 @@ _STRAY = re.compile(
 )
 
 
-class ThinkSplitter:
-    """Splits a stream of text into content and reasoning; every way of cutting the stream gives the same result."""
+class Splitter:
+    """Splits a stream of text at the template's marks; every way of cutting the stream gives the same result."""
 
-    def __init__(self) -> None:
-        self._thinking, self._held = False, ""
+    def __init__(self, marks: Mapping[str, Kind | None], start: Kind = "content") -> None:
+        """`marks`: what the text after each mark is; after None it is what it was before, or before a block."""
+        self._marks, self._kind, self._outside, self._held = marks, start, start, ""
+        self._ends: dict[Kind, str] = {}  # of what was given: it may be the start of a mark that the next piece ends
+        self._joints: set[Kind] = set()  # where a mark was taken out after it
 
     def feed(self, text: str) -> Iterator[Part]:
-        """Takes a piece and gives what is certain by now; what may be the start of a mark is held back."""
+        """Takes a piece and gives what is certain by now. The start of a mark is held back, and a block until its end."""
         self._held += text
-        while True:
-            found = re.search(f"{THINK_OPEN}|{THINK_CLOSE}", self._held)
-            if found is None:
-                break
+        while found := re.search("|".join(map(re.escape, self._awaited())), self._held):
             yield from self._give(self._held[: found.start()])
             self._held = self._held[found.end() :]
-            self._thinking = found.group() == THINK_OPEN
-        certain = len(self._held) - _mark_begun(self._held)
+            self._joints.update(self._ends)
+            self._kind = self._marks[found.group()] or self._outside
+            self._outside = self._outside if self._kind in _BLOCKS else self._kind
+        if self._kind in _BLOCKS:
+            return
+        certain = len(self._held) - _mark_begun(self._held, self._awaited())
         ready, self._held = self._held[:certain], self._held[certain:]
         yield from self._give(ready)
 
     def end(self) -> Iterator[Part]:
-        """What was held back when the stream ended."""
+        """What was held back when the stream ended; a mark that was cut there is left out, but for a lone `<`."""
         rest, self._held = self._held, ""
-        yield from self._give(rest)
+        cut = _mark_begun(rest, self._awaited())
+        yield from self._give(rest[: len(rest) - cut] if cut > 1 else rest)
+
+    def _awaited(self) -> Sequence[str]:
+        return (_BLOCKS[self._kind],) if self._kind in _BLOCKS else tuple(self._marks)
 
     def _give(self, text: str) -> Iterator[Part]:
-        if text:
-            yield ("reasoning" if self._thinking else "content"), text
+        if not text:
+            return
+        if self._kind in _BLOCKS:
+            yield self._kind, text
+            return
+        before = self._ends.get(self._kind, "")
+        # two ends that meet because a mark between them was taken out must not make a new mark
+        text = f" {text}" if self._kind in self._joints and _mark_begun(before, tuple(self._marks)) else text
+        self._joints.discard(self._kind)
+        self._ends[self._kind] = (before + text)[-_LONGEST:]
+        yield self._kind, text
 
 
 def split(text: str) -> tuple[str, str]:
     """A whole text as (content, reasoning), both stripped."""
-    splitter = ThinkSplitter()
+    splitter = Splitter(_THINKING)
     parts = [*splitter.feed(text), *splitter.end()]
     content = "".join(piece for kind, piece in parts if kind == "content")
     reasoning = "".join(piece for kind, piece in parts if kind == "reasoning")
     return content.strip(), reasoning.strip()
-
-
-def separate(message: Mapping[str, Any]) -> tuple[str, str]:
-    """The content and the reasoning of an engine's message, from its fields and from marks in its text."""
-    content, inline = split(clean(message.get("content") or ""))
-    field = clean(message.get("reasoning") or message.get("reasoning_content") or "").strip()
-    return content, "\n\n".join(part for part in (field, inline) if part)
 
 
 def joined(content: str, reasoning: str) -> str:
@@ -82,8 +106,7 @@ def clean(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def _mark_begun(text: str) -> int:
+def _mark_begun(text: str, marks: Sequence[str]) -> int:
     """How many characters at the end of `text` may be the beginning of a mark."""
-    marks = (THINK_OPEN, THINK_CLOSE)
     longest = max(map(len, marks)) - 1
     return next((n for n in range(min(longest, len(text)), 0, -1) if any(m.startswith(text[-n:]) for m in marks)), 0)

@@ -8,31 +8,39 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from serving.client import Completion, EngineClient, Usage
+from data.chat import language_of
+from data.schema import Language
+from serving import wording
+from serving.client import EngineClient, Usage
 from serving.errors import BadRequest
 from serving.protocol import ChatMessage, ChatRequest, Envelope
-from serving.reasoning import ThinkSplitter, joined, split
+from serving.reasoning import split
+from serving.speech import Said, Speech
 from serving.telemetry import Telemetry
 
+_ENDS = ("stop", "tool_calls", "function_call")
 _PASSED = ("tool_choice", "parallel_tool_calls", "response_format", "logprobs", "top_logprobs", "logit_bias")
 
 
 @dataclass
-class _Streaming:
-    """The state of one streamed answer."""
+class _Account:
+    """The state of one answer."""
 
-    legacy: bool
     with_reasoning: bool
-    splitter: ThinkSplitter = field(default_factory=ThinkSplitter)
     said: bool = False  # content or a call has left
+    called: int = 0
     thought: bool = False  # a <think> is open in the content
-    finish_reason: str = "stop"
+    cut: str | None = None  # the engine's reason to stop where that was neither an end nor a call
     usage: Usage = field(default_factory=Usage)
+
+    def finish_reason(self, legacy: bool) -> str:
+        """Cut off or not; else whether there are calls, forced or not."""
+        return self.cut or ("stop" if not self.called else "function_call" if legacy else "tool_calls")
 
 
 @dataclass(frozen=True)
 class Relay:
-    """Model mode over one engine."""
+    """Model mode over one engine. A whole answer is a stream, collected: so the two agree, whatever an engine's parsers do."""
 
     engine: EngineClient
     telemetry: Telemetry
@@ -41,67 +49,70 @@ class Relay:
 
     async def answer(self, request: ChatRequest, envelope: Envelope, kefu: Mapping[str, Any]) -> dict[str, Any]:
         """A whole answer in OpenAI's shape."""
-        body = await self.engine.complete(self._payload(request, request.thinking))
-        completion = Completion.of(body)
-        usage, reasoning = completion.usage, completion.reasoning
-        if request.thinking and not completion.content and not completion.calls:
-            self.telemetry.thinking_retries.inc()
-            body = await self.engine.complete(self._payload(request, False))
-            completion = Completion.of(body)
-            usage += completion.usage
-        self.telemetry.used(usage)
-        message: dict[str, Any] = {"content": completion.content or None}
-        if request.with_reasoning and reasoning:
-            message = {
-                "content": joined(completion.content, reasoning),
-                "reasoning": reasoning,
-                "reasoning_content": reasoning,
-            }
-        finish = completion.finish_reason
-        if completion.calls:
-            calls = body["choices"][0]["message"]["tool_calls"]
-            message.update({"function_call": calls[0]["function"]} if request.functions else {"tool_calls": calls})
-            finish = "function_call" if request.functions else "tool_calls"
-        logprobs = body["choices"][0].get("logprobs")
-        return envelope.body(message, finish, usage.public(), kefu, logprobs=logprobs)
+        account = _Account(request.with_reasoning)
+        content, reasoning = "", ""
+        called: dict[str, Any] = {}
+        logprobs: list[Any] = []
+        async for delta, known in self._deltas(request, account):
+            content += delta.get("content") or ""
+            reasoning += delta.get("reasoning") or ""
+            logprobs += known
+            if "function_call" in delta:
+                called["function_call"] = delta["function_call"]
+            for call in delta.get("tool_calls") or ():
+                called.setdefault("tool_calls", []).append({k: v for k, v in call.items() if k != "index"})
+        message: dict[str, Any] = {"content": content or None, **called}
+        if reasoning:
+            message |= {"reasoning": reasoning, "reasoning_content": reasoning}
+        finish, usage = account.finish_reason(bool(request.functions)), account.usage.public()
+        return envelope.body(message, finish, usage, kefu, logprobs={"content": logprobs} if logprobs else None)
 
     async def stream(
         self, request: ChatRequest, envelope: Envelope, kefu: Mapping[str, Any]
     ) -> AsyncIterator[dict[str, Any]]:
-        """The chunks of an answer as the engine writes it; asked again without thinking if that left nothing."""
-        state = _Streaming(bool(request.functions), request.with_reasoning)
-        first = True
-        for thinking in (True, False) if request.thinking else (False,):
-            if state.said:
-                break
-            if not thinking and request.thinking:
-                self.telemetry.thinking_retries.inc()
-            state.splitter = ThinkSplitter()
-            async for delta, choice in self._deltas(self._payload(request, thinking), state):
-                yield envelope.chunk({"role": "assistant", **delta} if first else delta, **choice)
-                first = False
-        self.telemetry.used(state.usage)
-        if state.thought:
-            yield envelope.chunk({"content": "\n</think>\n\n"})
-        for chunk in envelope.ending(state.finish_reason, state.usage.public() if request.with_usage else None, kefu):
+        """The chunks of an answer as the engine writes it."""
+        account, role = _Account(request.with_reasoning), {"role": "assistant"}
+        async for delta, known in self._deltas(request, account):
+            extra: dict[str, Any] = {"logprobs": {"content": known}} if known else {}
+            yield envelope.chunk({**role, **delta}, **extra)
+            role = {}
+        usage = account.usage.public() if request.with_usage else None
+        for chunk in envelope.ending(account.finish_reason(bool(request.functions)), usage, kefu):
             yield chunk
 
-    async def _deltas(
-        self, payload: Mapping[str, Any], state: _Streaming
-    ) -> AsyncIterator[tuple[dict[str, Any], dict[str, Any]]]:
+    async def _deltas(self, request: ChatRequest, account: _Account) -> AsyncIterator[tuple[dict[str, Any], list[Any]]]:
+        """What leaves, with the logprobs of what can be seen; asked again without thinking if that left nothing."""
+        for thinking in (True, False) if request.thinking else (False,):
+            if request.thinking and not thinking:
+                self.telemetry.thinking_retries.inc()
+            async for said, known in self._said(self._payload(request, thinking), _wants_calls(request), account):
+                for delta in _leaving(said, account, bool(request.functions)):
+                    yield delta, known
+                    known = []
+            if account.said:
+                break
+        if not account.said:
+            for delta in _leaving(("content", wording.no_answer(_language(request))), account, False):
+                yield delta, []
+        if account.thought:
+            yield {"content": "\n</think>\n\n"}, []
+        self.telemetry.used(account.usage)
+
+    async def _said(
+        self, payload: Mapping[str, Any], calls: bool, account: _Account
+    ) -> AsyncIterator[tuple[Said, list[Any]]]:
+        speech = Speech(calls=calls)
         async for chunk in self.engine.stream(payload):
-            state.usage += Usage.of(chunk.get("usage"))
+            account.usage += Usage.of(chunk.get("usage"))
             for choice in chunk.get("choices") or ():
-                delta = choice.get("delta") or {}
-                extra = {"logprobs": choice["logprobs"]} if choice.get("logprobs") else {}
-                for piece in _pieces(delta, state):
-                    yield piece, extra
-                if choice.get("finish_reason"):
-                    calls = choice["finish_reason"] == "tool_calls"
-                    state.finish_reason = "function_call" if calls and state.legacy else choice["finish_reason"]
-        for kind, text in state.splitter.end():
-            for piece in _text(kind, text, state):
-                yield piece, {}
+                known = (choice.get("logprobs") or {}).get("content") or []
+                for said in speech.feed(choice.get("delta") or {}):
+                    yield said, known
+                    known = []
+                if reason := choice.get("finish_reason"):
+                    account.cut = reason if reason not in _ENDS else None
+        for said in speech.end():
+            yield said, []
 
     def _payload(self, request: ChatRequest, thinking: bool) -> dict[str, Any]:
         given = {name: getattr(request, name) for name in _PASSED if getattr(request, name) is not None}
@@ -121,44 +132,36 @@ class Relay:
         }
 
 
-def _pieces(delta: Mapping[str, Any], state: _Streaming) -> list[dict[str, Any]]:
-    """What leaves for one delta of the engine."""
-    pieces: list[dict[str, Any]] = []
-    thought = delta.get("reasoning") or delta.get("reasoning_content")
-    if thought:
-        pieces += _text("reasoning", thought, state)
-    for kind, text in state.splitter.feed(delta.get("content") or ""):
-        pieces += _text(kind, text, state)
-    calls = delta.get("tool_calls") or ()
-    if calls:
-        state.said = True
-        pieces += _closed(state)
-    if state.legacy:
-        functions = (call.get("function") or {} for call in calls if not call.get("index"))
-        pieces += [{"function_call": {k: v for k, v in function.items() if v is not None}} for function in functions]
-    elif calls:
-        pieces.append({"tool_calls": list(calls)})
-    return pieces
-
-
-def _text(kind: str, text: str, state: _Streaming) -> list[dict[str, Any]]:
-    if kind == "content":
-        if not state.said and not (text := text.lstrip()):
+def _leaving(said: Said, account: _Account, legacy: bool) -> list[dict[str, Any]]:
+    """The deltas of a message in which something said leaves."""
+    if said[0] == "reasoning":
+        if not account.with_reasoning:
             return []
-        state.said = True
-        return [*_closed(state), {"content": text}]
-    if not state.with_reasoning:
-        return []
-    opened = "" if state.thought else "<think>\n"
-    state.thought = True
-    return [{"content": opened + text, "reasoning": text, "reasoning_content": text}]
+        if account.said:  # too late to stand before the answer
+            return [{"reasoning": said[1], "reasoning_content": said[1]}]
+        opened = "" if account.thought else "<think>\n"
+        account.thought = True
+        return [{"content": opened + said[1], "reasoning": said[1], "reasoning_content": said[1]}]
+    closed = [{"content": "\n</think>\n\n"}] if account.thought else []
+    account.said, account.thought = True, False
+    if said[0] == "content":
+        return [*closed, {"content": said[1]}]
+    index, call = account.called, said[1]
+    account.called += 1
+    function = {"name": call.name, "arguments": call.arguments}
+    if not legacy:
+        return [*closed, {"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]}]
+    return [*closed, {"function_call": function}] if index == 0 else closed  # there is room for one
 
 
-def _closed(state: _Streaming) -> list[dict[str, Any]]:
-    if not state.thought:
-        return []
-    state.thought = False
-    return [{"content": "\n</think>\n\n"}]
+def _wants_calls(request: ChatRequest) -> bool:
+    return "none" not in (request.tool_choice, request.function_call)
+
+
+def _language(request: ChatRequest) -> Language:
+    """The language of what was asked last."""
+    texts = [message.content for message in request.messages if message.role == "user"]
+    return language_of(texts[-1]) if texts and isinstance(texts[-1], str) else "en"
 
 
 def _verbatim(message: ChatMessage) -> dict[str, Any]:

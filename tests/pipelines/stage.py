@@ -12,10 +12,13 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from data.chat import call_text
+from data.schema import Function
 from pipelines.base_model import load_tokenizer
 from pipelines.evaluate import numeric_path
 from recipes.recipe import ServeRecipe
 from serving.engine import Engine
+from tests.serving.raw_engine import RawEngine
 
 ROOT = Path(__file__).resolve().parents[2]
 INTENTS = ("order_status", "refund_status", "out_of_scope")
@@ -30,31 +33,39 @@ class Oracle:
         self.base_url, self.wrong, self.starts = base_url, False, 0
         self.edit: Callable[[str], str] = lambda text: text
         self.tokenizer: Any = None
+        self.engine = RawEngine(self.says)
+        self.read: dict[tuple[int, ...], dict[str, Any]] = {}  # what was tokenized, by its ids
 
     def start(self, model: Path) -> None:
         self.starts, self.tokenizer = self.starts + 1, load_tokenizer(model)
         self.tokenizer.chat_template = self.edit(self.tokenizer.chat_template)
 
-    def respond(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def respond(self, path: str, body: dict[str, Any]) -> str:
         if path == "/tokenize":
-            options = {"tools": body.get("tools"), "add_generation_prompt": True, **body["chat_template_kwargs"]}
-            return {"tokens": self.tokenizer.apply_chat_template(body["messages"], return_dict=False, **options)}
-        if path == "/v1/completions":
+            options = {
+                "tools": body.get("tools"),
+                "add_generation_prompt": True,
+                **body.get("chat_template_kwargs", {}),
+            }
+            tokens = self.tokenizer.apply_chat_template(body["messages"], return_dict=False, **options)
+            self.read[tuple(tokens)] = body
+            return json.dumps({"tokens": tokens})
+        if path == "/v1/completions" and "logit_bias" in body:
             (pushed,) = body["logit_bias"]
             ended = int(pushed) == self.tokenizer.eos_token_id
-            return {"choices": [{"index": 0, "finish_reason": "stop" if ended else "length"}]}
-        return {"choices": [{"index": 0, "message": self.answer(body)}]}
+            return json.dumps({"choices": [{"index": 0, "finish_reason": "stop" if ended else "length"}]})
+        if path == "/v1/completions":
+            text = self.says(self.read[tuple(body["prompt"])])
+            return json.dumps({"choices": [{"index": 0, "text": text, "finish_reason": "stop"}]})
+        return self.engine.respond(path, body)
 
-    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+    def says(self, body: dict[str, Any]) -> str:
         text = body["messages"][-1]["content"]
         if self.wrong:
-            return {"role": "assistant", "content": "What?"}
+            return "What?"
         if not body.get("tools"):
-            return {"role": "assistant", "content": next(name for name in INTENTS if name in text)}
-        if "123" not in text:
-            return {"role": "assistant", "content": "Hello."}
-        call = {**ORDER, "arguments": json.dumps(ORDER["arguments"])}
-        return {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": call}]}
+            return next(name for name in INTENTS if name in text)
+        return call_text(Function.model_validate(ORDER)) if "123" in text else "Hello."
 
 
 @pytest.fixture
@@ -64,7 +75,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Oracle]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            payload = json.dumps(known.respond(self.path, body)).encode()
+            payload = known.respond(self.path, body).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(payload)))
             self.end_headers()

@@ -23,6 +23,7 @@ from langchain_openai import ChatOpenAI
 from mlflow import MlflowClient
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
+from pipelines.conform import CELLS
 from recipes.recipe import RECIPES
 from serving import child
 from serving.engine import free_port
@@ -124,6 +125,11 @@ def test_the_real_thresholds_refuse_a_random_model(rejected: tuple[int, dict[str
     assert body["bytes_after"] < body["bytes_before"]
     assert body["seconds"].keys() >= STAGES
     assert all(megabytes < 6000 for megabytes in body["peak_memory_mb"].values())
+
+
+def test_what_the_candidate_says_arrives_in_every_cell(rejected: tuple[int, dict[str, Any]]) -> None:
+    figures = rejected[1]["figures"]
+    assert (figures["conformance_cells"], figures["conformance_failures"]) == (2 * CELLS, 0)
 
 
 def test_a_rejected_release_neither_serves_nor_is_promoted(state: Path, rejected: tuple[int, dict[str, Any]]) -> None:

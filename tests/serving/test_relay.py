@@ -1,7 +1,9 @@
 """Model mode: messages verbatim, calls back in both shapes, reasoning apart, stream equal to whole."""
 
+import json
 from typing import Any
 
+import httpx
 import pytest
 
 TOOL = {
@@ -141,3 +143,47 @@ async def test_reasoning_of_earlier_answers_does_not_go_back_in(chat: Any, engin
     ]
     await chat(messages, tools=[TOOL])
     assert engine.requests[0]["messages"][1] == {"role": "assistant", "content": "b"}
+
+
+async def both_ways(chat: Any, h: Any, **body: Any) -> list[tuple[str, list[str], str]]:
+    """(content, names called, finish reason) of a whole answer and of a stream."""
+    choice = (await chat("hi", tools=[TOOL], **body))["choices"][0]
+    message = choice["message"]
+    names = [call["function"]["name"] for call in message.get("tool_calls") or ()]
+    got = assembled(h.events((await chat.post("hi", tools=[TOOL], stream=True, **body)).text))
+    streamed = (got["content"], [call["name"] for call in got["calls"].values()], got["finish"])
+    return [(message["content"] or "", names, choice["finish_reason"]), streamed]
+
+
+async def test_a_call_that_was_cut_does_not_leave_and_words_do(chat: Any, engine: Any, h: Any) -> None:
+    engine.say(h.message(None, tool_calls=[h.call("f", '{"a": "12')], finish_reason="length"))
+    for content, names, finish in await both_ways(chat, h, tool_choice="required"):
+        assert content.startswith("Sorry") and (names, finish) == ([], "length")
+    engine.say(h.message('<tool_call>\n{"name": "f", "arguments": {"a": "12', finish_reason="length"))
+    for content, names, finish in await both_ways(chat, h):
+        assert content.startswith("Sorry") and (names, finish) == ([], "length")
+
+
+async def test_a_call_left_in_the_text_leaves_as_a_call(chat: Any, engine: Any, h: Any) -> None:
+    engine.say(h.message('One moment.\n<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'))
+    assert await both_ways(chat, h) == [("One moment.", ["f"], "tool_calls")] * 2
+    assert await both_ways(chat, h, tool_choice="none") == [("One moment.", [], "stop")] * 2
+
+
+async def test_a_forced_call_finishes_as_any_call(chat: Any, engine: Any, h: Any) -> None:
+    named = {"type": "function", "function": {"name": "f"}}
+    engine.say(h.message(None, tool_calls=[h.call("f", {"a": 1})], finish_reason="stop"))  # as vLLM says it
+    assert await both_ways(chat, h, tool_choice=named) == [("", ["f"], "tool_calls")] * 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_logprobs_do_not_tell_the_reasoning(chat: Any, engine: Any, stream: bool) -> None:
+    pieces = ({"reasoning": "secret"}, "secret"), ({"content": "Hello"}, "Hello")
+    chunks = [
+        {"choices": [{"index": 0, "delta": delta, "logprobs": {"content": [{"token": token, "logprob": -0.1}]}}]}
+        for delta, token in pieces
+    ]
+    lines = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
+    engine.say(httpx.Response(200, text=f"{lines}data: [DONE]\n\n"))
+    answer = (await chat.post("hi", tools=[TOOL], enable_thinking=True, logprobs=True, stream=stream)).text
+    assert "secret" not in answer and '"token":"Hello"' in answer.replace(": ", ":")
