@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
-from data.artifact import ArtifactStore, Corpus, Quantized, Report
+from data.artifact import ArtifactStore, Quantized, Report
 from data.chat import call_text
 from data.errors import BadInput
 from data.schema import Function
@@ -19,11 +19,9 @@ from evals.conformance import Conformance, Failure
 from evals.evidence import Evidence, checks
 from pipelines.base_model import prepare_base
 from pipelines.conform import CELLS, as_check, conform, conformance_of, keep
-from pipelines.evaluate import evaluate
 from recipes.recipe import RECIPES, Recipe
 from serving.engine import running_engine
 from tests.evals.served import served
-from tests.pipelines.stage import Oracle
 from tests.serving.raw_engine import RawEngine
 
 CALL = call_text(Function(name="query_order_status", arguments={"order_id": "20240518"}))
@@ -65,19 +63,6 @@ def test_the_gateway_delivers_what_is_said(quantized: Quantized, recipe: Recipe,
     keep(tmp_path, found)
     assert conformance_of(Report(tmp_path)) == found
     assert not list(tmp_path.parent.rglob("shop.db"))
-
-
-def test_an_evaluation_of_what_is_to_be_served_carries_it(
-    quantized: Quantized, oracle: Oracle, small_shop: Path, small_recipe: Path, tmp_path: Path
-) -> None:
-    def fill(folder: Path) -> None:
-        (folder / "held_out.jsonl").touch()
-
-    store = ArtifactStore(tmp_path / "store")
-    corpus = store.build(Corpus, fill, inputs={}, section=None, code="")
-    report = evaluate(store, quantized, Shop.open(small_shop), Recipe.read(small_recipe), corpus)
-    found = conformance_of(report)
-    assert (found.cells, found.failures) == (2 * CELLS, ())
 
 
 def test_an_engine_that_loses_streamed_calls_is_named(quantized: Quantized, recipe: Recipe) -> None:

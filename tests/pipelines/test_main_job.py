@@ -129,7 +129,8 @@ def test_the_real_thresholds_refuse_a_random_model(rejected: tuple[int, dict[str
 
 def test_what_the_candidate_says_arrives_in_every_cell(rejected: tuple[int, dict[str, Any]]) -> None:
     figures = rejected[1]["figures"]
-    assert (figures["conformance_cells"], figures["conformance_failures"]) == (2 * CELLS, 0)
+    assert (figures["check.conformance.cells"], figures["check.conformance.failed"]) == (2 * CELLS, 0)
+    assert figures["check.parity.cases"] > 0 and figures["check.parity.failed"] == 0
 
 
 def test_a_rejected_release_neither_serves_nor_is_promoted(state: Path, rejected: tuple[int, dict[str, Any]]) -> None:
