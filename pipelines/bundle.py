@@ -95,7 +95,8 @@ def _fill(folder: Path, candidate: Candidate, decision: Decision) -> dict[str, A
     (folder / "report").mkdir()
     simpler = baselines(utterances(candidate.corpus), shop.intent_cases(), shop.taxonomy.names)
     write_report(folder / "report", evaluation, evaluation_of(candidate.bf16), decision, facts, simpler)
-    shutil.copy(candidate.fp8.folder / RESULT, folder / "report")
+    if (candidate.fp8.folder / RESULT).exists():
+        shutil.copy(candidate.fp8.folder / RESULT, folder / "report")
     write_json(folder / "decision.json", decision.model_dump(mode="json"))
     info = ReleaseInfo(
         name=recipe.name,

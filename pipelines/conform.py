@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from data.artifact import ArtifactStore, Quantized, Report, write_json
+from data.artifact import Artifact, ArtifactStore, Quantized, Report, write_json
 from data.errors import BadInput
 from data.schema import Language
 from data.shop import Shop
@@ -33,6 +33,7 @@ from serving.settings import GatewaySettings
 
 RESULT = "conformance.json"
 ANSWER_TOKENS, THINKING_TOKENS = 64, 96  # at most, in a cell: enough for a thought and a call
+NAME = "conformance"  # in `gate.checks` of a recipe
 CELLS = len(list(matrix()))
 CODE = (
     *("evals.conformance", "evals.cells", "evals.reference", "evals.answer", "evals.transcript", "pipelines.conform"),
@@ -79,6 +80,11 @@ def keep(target: Path, found: Conformance) -> None:
     write_json(target / RESULT, found.model_dump(mode="json"))
 
 
+def wanted(model: Artifact, recipe: Recipe) -> bool:
+    """Whether the recipe asks for it, and the model is one that is to be served: on a CPU the whole matrix takes minutes."""
+    return isinstance(model, Quantized) and NAME in recipe.gate.checks
+
+
 def conformance_of(report: Report) -> Conformance:
     """The result that a quantized model's report carries.
 
@@ -95,7 +101,7 @@ def conformance_of(report: Report) -> Conformance:
 def as_check(found: Conformance) -> Check:
     """What was found, as the gate takes it."""
     named = tuple(f"{failure.cell}: {failure.problem}" for failure in found.failures)
-    return Check(name="conformance", cases=found.cells, failed=len(found.failures), examples=named)
+    return Check(name=NAME, cases=found.cells, failed=len(found.failures), examples=named)
 
 
 @contextlib.contextmanager

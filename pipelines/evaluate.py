@@ -1,6 +1,7 @@
 """Evaluation of a checkpoint as it is served: an engine is started on it and asked over HTTP; the figures are kept.
 
-A quantized model, which is to be served, is held to conformance as well while its engine is up (`pipelines/conform.py`).
+A quantized model, which is to be served, is held to parity as well while its engine is up, and to conformance if its
+recipe lists it in `gate.checks` (`pipelines/conform.py`).
 One report is reused for as long as model, cases, prompts, tools and numeric path stay the same.
 Not covered: judging figures (`evals/gate.py`).
 """
@@ -68,8 +69,12 @@ def evaluate(store: ArtifactStore, model: Artifact, shop: Shop, recipe: Recipe, 
             "labels": json_digest(shop.taxonomy.names),
             "numeric_path": path,
         },
-        section={"serve": recipe.serve.model_dump(mode="json"), "held_out": recipe.gate.languages},
-        code=code_digest(*CODE, *(conform.CODE if isinstance(model, Quantized) else ())),
+        section={
+            "serve": recipe.serve.model_dump(mode="json"),
+            "held_out": recipe.gate.languages,
+            "conformance": conform.wanted(model, recipe),
+        },
+        code=code_digest(*CODE, *(conform.CODE if conform.wanted(model, recipe) else ())),
     )
 
 
@@ -164,7 +169,7 @@ def _evaluate(
     frozen, tools = shop.intent_cases(), shop.tool_cases()
     held_out = [case for case in read_held_out(corpus) if case.language in recipe.gate.languages]
     names, width = shop.taxonomy.names, recipe.serve.engine.max_num_seqs
-    conforming = conform.CELLS if isinstance(model, Quantized) else 0
+    conforming = conform.CELLS if conform.wanted(model, recipe) else 0
     total = len(frozen) + len(held_out) + len(tools) + conforming
     with _engine(checkpoint(model), recipe.serve) as engine, progress_bar(f"evaluate {model.kind}", total) as done:
         url = engine.base_url
@@ -204,8 +209,9 @@ def _evaluate(
         if isinstance(model, Quantized):  # it is to be served: `verdict` refuses a prompt that it reads otherwise
             found = prompt_parity(store, model, prompts, served, url, SERVED_NAME, width)
             facts["parity"] = {"prompts": found.prompts, "reasons": found.reasons}
-            said = conform.conform(url, SERVED_NAME, model, shop, recipe, after(total - conforming))
-            conform.keep(target, said)
+            if conforming:
+                said = conform.conform(url, SERVED_NAME, model, shop, recipe, after(total - conforming))
+                conform.keep(target, said)
     evaluation = measure(
         model=f"{recipe.name} {model.kind}",
         model_digest=model.digest,

@@ -16,7 +16,7 @@ from evals.evidence import Check, Evidence, trained_on
 from evals.gate import Decision, decide
 from evals.metrics import Evaluation
 from pipelines.bundle import Candidate, bundle, decision_of
-from pipelines.conform import as_check, conformance_of
+from pipelines.conform import as_check, conformance_of, wanted
 from pipelines.evaluate import evaluate, evaluation_of, read_evaluation, read_held_out
 from pipelines.job import Job, Stage
 from pipelines.prepare import utterances
@@ -52,10 +52,11 @@ def _evidence(candidate: Candidate, fp8: Evaluation) -> Evidence:
     gated = [p for p in fp8.tool_predictions if p.language in candidate.recipe.gate.languages]
     trained = (row.text for row in utterances(candidate.corpus))
     found = candidate.fp8.facts["parity"]
-    reasons = found["reasons"]
+    reasons, asked = found["reasons"], wanted(candidate.quantized, candidate.recipe)
+    conformance = [as_check(conformance_of(candidate.fp8))] if asked else []
     parity = Check(name="parity", cases=found["prompts"], failed=len(reasons), examples=reasons)
     return Evidence(
-        checks=(trained_on(trained, fp8.predictions), parity, as_check(conformance_of(candidate.fp8))),
+        checks=(trained_on(trained, fp8.predictions), parity, *conformance),
         answers=answer_figures(answers_of(gated, facts)),
     )
 

@@ -136,7 +136,7 @@ def small_recipe(tmp_path: Path, tiny_checkpoint: Path) -> Path:
     recipe["data"] |= {"max_tokens": 20000, "languages": {"en": 1.0}, "validation": 0.2}
     recipe["train"] |= {"batch_size": 4, "save_steps": 50, "epochs": 0.5}
     recipe["quantize"] = {"scheme": "FP8_BLOCK", "block": [64, 128]}
-    recipe["gate"] |= {"languages": ["en"], "retention": 0.5, "power": 0.1}
+    recipe["gate"] |= {"languages": ["en"], "retention": 0.5, "power": 0.1, "checks": ["parity", "conformance"]}
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
     return path

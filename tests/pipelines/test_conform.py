@@ -96,7 +96,8 @@ def test_a_report_without_conformance_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.timeout(1500)
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_random_model_on_a_real_engine_conforms(recipe: Recipe, tmp_path: Path) -> None:
     """It never calls by itself: what it writes unforced proves text, thinking and silence; forced cells prove calls."""
     base = prepare_base(ArtifactStore(tmp_path), recipe.base)
