@@ -7,7 +7,7 @@ ended before.
 
 from typing import Any
 
-from data.artifact import Corpus
+from data.artifact import Corpus, Report
 from data.errors import BadInput
 from data.shop import Shop
 from evals.answers import answer_figures, answers_of
@@ -51,14 +51,18 @@ def _evidence(candidate: Candidate, fp8: Evaluation) -> Evidence:
     facts = [entry.answer for entry in candidate.shop.faq]
     gated = [p for p in fp8.tool_predictions if p.language in candidate.recipe.gate.languages]
     trained = (row.text for row in utterances(candidate.corpus))
-    found = candidate.fp8.facts["parity"]
-    reasons, asked = found["reasons"], wanted(candidate.quantized, candidate.recipe)
+    asked = wanted(candidate.quantized, candidate.recipe)
     conformance = [as_check(conformance_of(candidate.fp8))] if asked else []
-    parity = Check(name="parity", cases=found["prompts"], failed=len(reasons), examples=reasons)
     return Evidence(
-        checks=(trained_on(trained, fp8.predictions), parity, *conformance),
+        checks=(trained_on(trained, fp8.predictions), parity_check(candidate.fp8), *conformance),
         answers=answer_figures(answers_of(gated, facts)),
     )
+
+
+def parity_check(fp8: Report) -> Check:
+    """The prompts that trainer and engine read differently, as the evaluation of a quantized model noted them."""
+    found = fp8.facts["parity"]
+    return Check(name="parity", cases=found["prompts"], failed=len(found["reasons"]), examples=found["reasons"])
 
 
 def foresee(job: Job, corpus: Corpus) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evals.transcript import MARKS, Transcript, transcript
@@ -179,17 +179,20 @@ def quick(examples: int) -> Any:
     return settings(max_examples=examples, deadline=None, suppress_health_check=slow)
 
 
-@given(raws=st.tuples(raws, raws).map(list), where=cuts, kind=st.sampled_from(("parsed", "plain")))
-@example(raws=["", ""], where=[], kind="parsed")
-@example(raws=[f"<tool_call>\n{CALLS[0]}\n</tool_call>\n<tool_call>\n{BROKEN[0]}"] * 2, where=[], kind="parsed")
-@example(raws=[f"<tool_call>\n{CALLS[2]}\n</tool_call>"] * 2, where=[40], kind="parsed")
-@example(raws=["b</think>c<think>d</think>e"] * 2, where=[1, 12], kind="parsed")
-@example(raws=["<tool_<|im_end|>call>"] * 2, where=[3], kind="plain")
-@quick(4)
+@pytest.mark.parametrize(
+    ("said", "where", "kind"),
+    [
+        ("", [], "parsed"),
+        (f"<tool_call>\n{CALLS[0]}\n</tool_call>\n<tool_call>\n{BROKEN[0]}", [], "parsed"),
+        ("b</think>c<think>d</think>e", [1, 12], "parsed"),
+        ("<tool_<|im_end|>call>", [3], "plain"),
+    ],
+    ids=["nothing", "a broken call after a whole one", "thinking that goes on", "marks within a mark"],
+)
 async def test_nothing_leaks_and_nothing_is_lost(
-    endpoint: Endpoint, engine: Any, raws: list[str], where: list[int], kind: str
+    endpoint: Endpoint, engine: Any, said: str, where: list[int], kind: str
 ) -> None:
-    wire = Wire(raws, where, kind)
+    wire = Wire([said, said], where, kind)
     engine.say(wire)
     await check_relay(endpoint, wire, ["called"])
     await check_agent(endpoint, wire)
