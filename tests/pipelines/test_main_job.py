@@ -108,7 +108,7 @@ def rejected(state: Path, killed: dict[Path, bytes]) -> tuple[int, dict[str, Any
 def test_a_killed_release_goes_on_where_it_stopped(
     state: Path, killed: dict[Path, bytes], rejected: tuple[int, dict[str, Any]]
 ) -> None:
-    assert {path.parts[-3] for path in killed} == {"base", "corpus"}
+    assert {path.parts[-3] for path in killed} == {"sifted", "base", "corpus"}
     assert {path: path.read_bytes() for path in killed} == killed
     assert "prepare" in rejected[1]["reused"]
     (adapter,) = state.glob("artifacts/adapter/*/manifest.json")
