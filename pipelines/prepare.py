@@ -14,6 +14,7 @@ from data.build import build_corpus
 from data.chat import Row
 from data.check import Finding, check
 from data.lengths import Lengths
+from data.pii import redact
 from data.rows import SHOWN
 from data.schema import IntentCase, read_jsonl
 from data.shop import Shop
@@ -94,7 +95,7 @@ def check_data(path: Path, shop: Shop, recipe: Recipe | None = None) -> dict[str
         },
         "leaks": checked.counts["leak"],
         "findings": {kind: _places(checked.findings, kind) for kind in checked.counts},
-        "pii_redacted": 0,
+        "pii_redacted": sum(sum(redact(row, people=False)[1].values()) for row in rows),
         **({"tokens": lengths.summary()} if lengths else {}),
     }
 

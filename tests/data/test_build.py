@@ -190,6 +190,22 @@ def test_personal_data_becomes_surrogates(tmp_path: Path, shop: Shop) -> None:
     assert len(texts) == 3 and not {row.text for row in rows} & set(texts)
 
 
+def test_what_is_kept_of_a_bad_row_has_surrogates_too(tmp_path: Path, shop: Shop) -> None:
+    rows = [*BAD[1:2], Utterance(text="call 13800138000 now", intent="nonsense", language="en")]
+    corpus = build(ArtifactStore(tmp_path), rows, shop, bad_rows="drop", validation=0.0001)
+    assert [reason for reason, _ in dropped(corpus)] == ["unknown label"]
+    assert "13800138000" not in "".join(path.read_text(encoding="utf-8") for path in corpus.folder.iterdir())
+
+
+def test_a_dialog_of_a_held_out_group_is_not_learned(tmp_path: Path, shop: Shop) -> None:
+    turns = ({"role": "user", "content": "hm"}, {"role": "assistant", "content": "Yes?"})
+    dialog = Dialog.model_validate(
+        {"id": "d", "messages": turns, "language": "en", "source": "test", "group": "customer"}
+    )
+    corpus = build(ArtifactStore(tmp_path), [dialog, *BAD[1:2]], shop, validation=1.0)
+    assert (corpus.facts["rows"], corpus.facts["dropped"]) == (0, {"held-out group": 1})
+
+
 def test_a_group_stays_on_one_side(tmp_path: Path, shop: Shop) -> None:
     rows = [
         Utterance(text=f"{word} parcel {n}", intent="return_item", language="en", group=f"customer {n % 7}")

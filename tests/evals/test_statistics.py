@@ -1,3 +1,5 @@
+"""Every formula against a hand-computed or a published example. Over 300 lines, as there are so many of them."""
+
 import math
 from functools import partial
 

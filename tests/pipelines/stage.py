@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +16,7 @@ from pipelines.base_model import load_tokenizer
 from pipelines.evaluate import numeric_path
 from recipes.recipe import ServeRecipe
 from serving.engine import Engine
+from tests.evals.served import served
 from tests.serving.raw_engine import RawEngine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +28,10 @@ class Oracle:
     """Knows the intent of every text, and that a digit means an order; `wrong` makes it useless. It reads prompts with the
     tokenizer of the model that it is started on, after `edit` has been at that model's template."""
 
-    def __init__(self, base_url: str) -> None:
-        self.base_url, self.wrong, self.starts = base_url, False, 0
+    base_url: str
+
+    def __init__(self) -> None:
+        self.wrong, self.starts = False, 0
         self.edit: Callable[[str], str] = lambda text: text
         self.tokenizer: Any = None
         self.engine = RawEngine(self.says)
@@ -72,33 +73,17 @@ class Oracle:
 def oracle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Oracle]:
     """Stands where an engine's process would be; requests still go over HTTP."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            payload = known.respond(self.path, body).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
+    known = Oracle()
 
     @contextmanager
     def running(model: Path, serve: ServeRecipe, *, served_names: Sequence[str], log: Path) -> Iterator[Engine]:
         known.start(model)
         yield Engine(known.base_url, numeric_path(model), 0, cast(Any, None))
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    known = Oracle(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
     for module in ("evaluate", "parity"):
         monkeypatch.setattr(f"pipelines.{module}.running_engine", running)
-    yield known
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(known.respond) as known.base_url:
+        yield known
 
 
 @pytest.fixture
