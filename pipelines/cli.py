@@ -1,14 +1,17 @@
 """The command `kefu`. Every command reads its input, calls one function, and answers (`pipelines/answer.py`).
 
-Heavy modules are imported inside the commands, so that `kefu --help` answers at once.
+Groups of commands have a file each (`pipelines/cli_*.py`). Heavy modules are imported inside the commands, so that
+`kefu --help` answers at once.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.answer import answering
+from pipelines.cli_data import app as data_app
+from pipelines.cli_options import Data, Json, RecipePath
 from pipelines.screen import screen
 from recipes.recipe import RECIPES, Recipe
 
@@ -21,12 +24,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Look at training data, or build a corpus of it.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line, and nothing else there.")]
-Data = Annotated[Path | None, typer.Option("--data", help="A shop's folder instead of the built-in one.")]
-RecipePath = Annotated[Path, typer.Argument(help="A recipe, such as recipes/smollm2-135m.yaml.")]
 EMBEDDED = RECIPES / "smollm2-135m.yaml"
 Model = Annotated[str, typer.Option("--model", help="champion, previous, challenger, a version number, or a folder.")]
 Mechanics = Annotated[bool, typer.Option("--mechanics", help="Let a release through that only proves mechanics.")]
@@ -53,72 +52,6 @@ def release(
         show(answer.body)
         done = answer.body["status"] == "promoted" or answer.body["promoted_for_mechanics"]
         answer.exit_code = 0 if done else 1
-
-
-@data_app.command("check")
-def data_check(
-    path: Annotated[Path, typer.Argument(help="A JSON lines, CSV, TSV or Parquet file, or a shop's folder.")],
-    recipe: Annotated[
-        Path | None,
-        typer.Option("--recipe", help="Also measure in tokens of this recipe's base what is too long for it."),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Say what training would keep of some data, and all that is wrong with it (exit code 1); nothing is changed."""
-    with answering(json) as answer:
-        from data.shop import Shop
-        from pipelines.prepare import check_data, show_findings
-
-        answer.body = check_data(path, Shop.default(), Recipe.read(recipe) if recipe else None)
-        answer.exit_code = 1 if answer.body["findings"] else 0
-        show_findings(answer.body)
-
-
-@data_app.command("build")
-def data_build(recipe: RecipePath, data: Data = None, json: Json = False) -> None:
-    """Build the corpus of a recipe."""
-    with answering(json) as answer:
-        from data.artifact import ArtifactStore, home
-        from data.shop import Shop
-        from pipelines.base_model import prepare_base
-        from pipelines.prepare import corpus_summary, prepare, sift_sources
-
-        known, shop, store = Recipe.read(recipe), Shop.open(data), ArtifactStore(home() / "artifacts")
-        sifted = sift_sources(store, shop, known)  # bad data is told before a base is fetched
-        corpus = prepare(store, shop, known, prepare_base(store, known.base), sifted)
-        answer.body = corpus_summary(corpus)
-        screen().print_json(data=answer.body)
-
-
-@data_app.command("diff")
-def data_diff(
-    before: Annotated[Path, typer.Argument(help="A corpus folder, as `kefu data build` names it.")],
-    after: Annotated[Path, typer.Argument(help="The corpus to compare with it.")],
-    json: Json = False,
-) -> None:
-    """Say what changed from one corpus to another: rows, sides, labels, settings."""
-    with answering(json) as answer:
-        from data.artifact import Corpus
-        from data.diff import diff
-
-        answer.body = diff(Corpus.open(before), Corpus.open(after))
-        screen().print_json(data=answer.body)
-
-
-@data_app.command("export")
-def data_export(
-    path: Annotated[Path, typer.Argument(help="A file of dialogs, or a shop's folder.")],
-    to: Annotated[Path, typer.Option("--to", help="The JSON lines file to write.")],
-    form: Annotated[Literal["openai", "sharegpt"], typer.Option("--form", help="Whose form.")] = "openai",
-    json: Json = False,
-) -> None:
-    """Write dialogs in OpenAI's or ShareGPT's form, for other trainers; read back they are the same."""
-    with answering(json) as answer:
-        from data.shop import Shop
-        from pipelines.export import export
-
-        answer.body = export(path, to, form, Shop.default())
-        screen().print_json(data=answer.body)
 
 
 @app.command()
