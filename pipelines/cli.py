@@ -11,6 +11,7 @@ import typer
 
 from pipelines.answer import answering
 from pipelines.cli_data import app as data_app
+from pipelines.cli_keys import app as keys_app
 from pipelines.cli_options import Data, Json, RecipePath
 from pipelines.screen import screen
 from recipes.recipe import RECIPES, Recipe
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(keys_app, name="keys")
 
 EMBEDDED = RECIPES / "smollm2-135m.yaml"
 Model = Annotated[str, typer.Option("--model", help="champion, previous, challenger, a version number, or a folder.")]
