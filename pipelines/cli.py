@@ -13,6 +13,7 @@ from pipelines.answer import answering
 from pipelines.cli_data import app as data_app
 from pipelines.cli_keys import app as keys_app
 from pipelines.cli_options import Data, Json, RecipePath
+from pipelines.environment import documentation
 from pipelines.screen import screen
 from recipes.recipe import RECIPES, Recipe
 
@@ -97,10 +98,10 @@ def parity(
         answer.exit_code = 0 if found.passed else 1 if found.reasons else 3
 
 
-@app.command()
+@app.command(epilog="\n\n".join(("Environment:", *(f"{name}: {means}" for name, means in documentation()))))
 def serve(
     model: Model = "champion",
-    host: Annotated[str, typer.Option(help="Off loopback, KEFU_API_KEYS must hold keys.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Off loopback there must be an API key: kefu keys create.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     demo: Annotated[bool, typer.Option("--demo", help="Sign everybody in as one demo customer (loopback).")] = False,
     mechanics: Mechanics = False,
