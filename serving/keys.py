@@ -26,7 +26,7 @@ Scope = Literal["chat", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "kefu_"  # by which secret scanners know a leaked key
 REFRESH_S = 1.0  # what a running endpoint knows is never older, as long as the database answers
-PATIENCE_S = 2.0  # a request waits no longer for the database
+PATIENCE_S = 0.5  # for which requests wait for a slow database; then what was read last does
 GRACE_S = 60.0  # for which keys still hold when the database does not answer
 USE_NOTED_EVERY_S = 60.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -84,8 +84,9 @@ class KeyStore:
         self._known: dict[str, ApiKey] = {}
         self._used: dict[str, float] = {}
         self._reading: asyncio.Task[None] | None = None
-        self._read_at = 0.0
-        self._read({})
+        self._noting: asyncio.Task[None] | None = None
+        self._asked_at = self._read_at = 0.0
+        self._read()
 
     @classmethod
     def open(cls, url: str) -> "KeyStore":
@@ -153,14 +154,18 @@ class KeyStore:
         """Makes what is known at most a second old: one query a second, however many requests come.
 
         Raises:
-            Unavailable: the database has not answered for a minute.
+            Unavailable: what is known is older than a minute, and the database does not answer in time.
         """
-        if time.monotonic() - self._read_at < self._refresh_s:
+        now = time.monotonic()
+        if now - self._read_at < self._refresh_s:
             return
         if self._reading is None or self._reading.done():
+            self._asked_at = now
+            self._reading = asyncio.create_task(asyncio.to_thread(_tried, self._read))
+        await asyncio.wait({self._reading}, timeout=max(0.0, self._asked_at + PATIENCE_S - now))
+        if self._used and (self._noting is None or self._noting.done()):  # a disk takes its time; nobody waits for it
             used, self._used = self._used, {}
-            self._reading = asyncio.create_task(asyncio.to_thread(self._try_read, used))
-        await asyncio.wait({self._reading}, timeout=PATIENCE_S)
+            self._noting = asyncio.create_task(asyncio.to_thread(_tried, self._note, used))
         if time.monotonic() - self._read_at > GRACE_S:
             raise Unavailable("API keys cannot be checked right now; try again in a moment", code="keys_unavailable")
 
@@ -177,20 +182,25 @@ class KeyStore:
         """Gives the connections back."""
         self._database.close()
 
-    def _try_read(self, used: dict[str, float]) -> None:
-        try:
-            self._read(used)
-        except SQLAlchemyError as error:
-            logging.getLogger(__name__).warning("the keys' database does not answer (%s)", type(error).__name__)
-
-    def _read(self, used: dict[str, float]) -> None:
+    def _read(self) -> None:
         began = time.monotonic()
-        with self._database.write() if used else self._database.read() as session:
-            for digest, at in used.items():
-                session.execute(update(KeyRow).where(KeyRow.digest == digest).values(last_used_at=at))
+        with self._database.read() as session:
             rows = session.scalars(select(KeyRow).where(KeyRow.revoked_at.is_(None)))
             self._known = {row.digest: _key(row) for row in rows}
         self._read_at = began
+
+    def _note(self, used: dict[str, float]) -> None:
+        with self._database.write() as session:
+            for digest, at in used.items():
+                session.execute(update(KeyRow).where(KeyRow.digest == digest).values(last_used_at=at))
+
+
+def _tried(work: Callable[..., None], *arguments: object) -> None:
+    """Does what the next request tries again if it fails."""
+    try:
+        work(*arguments)
+    except SQLAlchemyError as error:
+        logging.getLogger(__name__).warning("the keys' database does not answer (%s)", type(error).__name__)
 
 
 def _key(row: KeyRow) -> ApiKey:

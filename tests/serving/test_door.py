@@ -19,7 +19,7 @@ from serving import door
 from serving.database import Database
 from serving.errors import Forbidden, Unauthorized
 from serving.gateway import create_app
-from serving.keys import KeyStore, KeyTables
+from serving.keys import SCOPES, KeyStore, KeyTables, Scope
 from serving.limits import Allowance
 from serving.settings import GatewaySettings
 
@@ -80,13 +80,42 @@ async def test_a_stored_key_opens_the_door_and_its_scope_the_room(opened: Open, 
 
 def test_scopes_are_asked_for_where_keys_are(settings: GatewaySettings, keys: KeyStore) -> None:
     _, ops = keys.create("ops", ("admin",))
-    keys._read({})
+    keys._read()
     guarded = dataclasses.replace(settings, key_store=keys, api_keys=("sk-1",))
     assert guarded.owner({"authorization": f"Bearer {ops}"}, scope="admin").api_key
     assert guarded.owner({"authorization": f"bearer  {ops} "}, scope=None).api_key
     with pytest.raises(Forbidden, match="lacks the scope admin"):
         guarded.owner({"authorization": "Bearer sk-1"}, scope="admin")
     assert settings.owner({}, scope="admin").api_key is None  # on loopback, without keys
+
+
+@examples(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    scopes=st.sets(st.sampled_from(SCOPES), min_size=1),
+    wanted=st.sampled_from((*SCOPES, None)),
+    lifetime_s=st.sampled_from((None, 1e-6, 60.0)),
+    revoked=st.booleans(),
+)
+def test_a_key_opens_exactly_what_its_scopes_say_while_it_lives(
+    settings: GatewaySettings, scopes: set[Scope], wanted: Scope | None, lifetime_s: float | None, revoked: bool
+) -> None:
+    keys = KeyStore(Database.open("sqlite://", KeyTables))
+    keys.create("another", SCOPES)
+    _, secret = keys.create("web", scopes, lifetime_s)
+    if revoked:
+        keys.revoke("web")
+    keys._read()
+    guarded = dataclasses.replace(settings, key_store=keys)
+    headers = {"authorization": f"Bearer {secret}"}
+    if revoked or lifetime_s == 1e-6:
+        with pytest.raises(Unauthorized):
+            guarded.owner(headers, scope=wanted)
+    elif wanted is None or wanted in scopes:
+        assert guarded.owner(headers, scope=wanted).api_key
+    else:
+        with pytest.raises(Forbidden):
+            guarded.owner(headers, scope=wanted)
+    keys.close()
 
 
 def test_off_loopback_there_must_be_a_key_that_opens_something(settings: GatewaySettings, keys: KeyStore) -> None:
