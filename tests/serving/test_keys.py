@@ -109,12 +109,12 @@ async def test_nobody_waits_for_a_slow_database_twice_or_for_a_note_of_use(
     await store.refresh()
     monkeypatch.setattr(keys, "PATIENCE_S", 0.05)
     go_on = threading.Event()
-    store._read = store._note = lambda *_: go_on.wait(10) and None  # type: ignore[method-assign,assignment,return-value]
+    store._read = store._note = lambda *_: go_on.wait(10) and None  # type: ignore[method-assign,assignment]
     assert store.find(fingerprint(secret))
     began = time.monotonic()
     for _ in range(100):
         await store.refresh()
-    assert 0.04 < time.monotonic() - began < 2 and store.find(fingerprint(secret))
+    assert time.monotonic() - began < 4 and store.find(fingerprint(secret))
     go_on.set()
 
 

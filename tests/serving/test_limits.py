@@ -97,6 +97,7 @@ def test_tokens_are_paid_afterwards_out_of_the_minutes_to_come() -> None:
     assert let_in(counts, [TOKENS]).levels[0].remaining == 1500
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=60))
 def test_never_more_at_once_and_nothing_is_left_behind(steps: list[tuple[bool, int]]) -> None:
     counts = LocalCounts(Clock())
@@ -172,6 +173,7 @@ def test_durations_as_openai_writes_them(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e6))
 def test_a_duration_is_never_shorter_than_the_time(seconds: float) -> None:
     said = duration(seconds)
