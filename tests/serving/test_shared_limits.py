@@ -1,18 +1,23 @@
 """Limits in a real Redis: the same rule as in one process, shared by several, and none of it needed to answer."""
 
 import asyncio
+import dataclasses
 import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
+import httpx
 import pytest
 from redis import ConnectionError, Redis
 
 from data.errors import BadInput
 from serving import shared_limits
 from serving.engine import free_port
-from serving.limits import Limit, LocalCounts, Verdict
+from serving.gateway import create_app
+from serving.limits import Allowance, Limit, LocalCounts, Verdict
+from serving.settings import GatewaySettings
 from serving.shared_limits import SharedCounts
 
 LIMITS = (
@@ -119,6 +124,25 @@ async def test_scripts_come_back_after_a_restart(redis: str, counts: SharedCount
     await counts.enter(LIMITS[:1], "a")
     Redis.from_url(redis).script_flush()
     assert (await counts.enter(LIMITS[:1], "b")).levels[0].remaining == 3
+
+
+@pytest.mark.services
+async def test_two_gateways_are_one_to_a_caller(
+    redis: str, counts: SharedCounts, settings: GatewaySettings, engine: Any, shop: Any, h: Any
+) -> None:
+    limited = dataclasses.replace(
+        settings, redis_url=redis, customer_allowance=Allowance(requests_per_minute=3, tokens_per_minute=10_000)
+    )
+    body = {"model": "kefu", "messages": [{"role": "user", "content": "hi there"}]}
+    answers = []
+    for _ in range(4):
+        app = create_app(limited, transport=httpx.MockTransport(engine))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://kefu") as client:
+            answers.append(await client.post("/v1/chat/completions", json=body, headers=h.token("mei")))
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers] == ["2", "1", "0", "0"]
+    assert 10_000 - 30 <= int(answers[1].headers["x-ratelimit-remaining-tokens"]) <= 10_000
+    assert "mei" not in str(Redis.from_url(redis).keys())
 
 
 async def test_without_redis_each_process_counts_and_asks_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
