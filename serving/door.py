@@ -95,7 +95,6 @@ class Door:
                     if limits:
                         verdict = await self._house.counts.enter(limits, visit.id)
                         if verdict.refused is not None:
-                            limits = ()
                             raise verdict.error()
                 except ServiceError as error:
                     await self._refuse(error, scope, receive, told)
