@@ -104,6 +104,7 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
             host=endpoint.host,
             demo=endpoint.demo,
             api_keys=tuple(filter(None, os.environ.get("KEFU_API_KEYS", "").split(","))),
+            page_embedders=tuple(filter(None, os.environ.get("KEFU_PAGE_EMBEDDERS", "").split(","))),
             stale=endpoint.resolved.stale,
         )
         if endpoint.demo:

@@ -1,7 +1,7 @@
 """The endpoint over HTTP: OpenAI's chat completions, the model list, health and metrics.
 
 `create_app` composes everything from its settings and starts nothing; one release, one engine. Not covered: rate
-limits, feedback, the chat page.
+limits, feedback, the chat page (`serving/chat_page.py`).
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from serving.admission import BodyLimit
+from serving.chat_page import add_chat_page
 from serving.endpoint import Chunks, Endpoint
 from serving.errors import BadRequest, ServiceError
 from serving.protocol import ChatRequest, ChatResponse
@@ -49,6 +50,7 @@ def create_app(
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     _add_chat(app, endpoint)
     _add_operations(app, endpoint)
+    add_chat_page(app, settings.page_embedders)
     return app
 
 

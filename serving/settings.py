@@ -30,6 +30,7 @@ class GatewaySettings:
     host: str = "127.0.0.1"
     demo: bool = False  # requests without a customer token come from the demo customer; loopback only
     api_keys: tuple[str, ...] = field(default=(), repr=False)
+    page_embedders: tuple[str, ...] = ()  # origins whose pages may hold the chat page in a frame
     stale: bool = False  # served from the last verified copy because the registry was away
     predict_intent: bool = True
     engine_timeout_s: float = 120.0
