@@ -40,7 +40,9 @@ def add_chat_page(app: FastAPI, embedders: Sequence[str] = ()) -> None:
     """
     for origin in embedders:
         if not _ORIGIN.fullmatch(origin):
-            raise BadInput(f"expected the origin of a site that embeds the chat page, as in https://shop.example; found {origin!r}")
+            raise BadInput(
+                f"expected the origin of a site that embeds the chat page, like https://shop.example; found {origin!r}"
+            )
     policy = {**_POLICY, "frame-ancestors": " ".join(["'self'", *embedders])}
     files = _Files(
         {

@@ -7,6 +7,22 @@ import { events } from "./sse.js";
 
 export const MODEL = "kefu";
 const SHORT_MS = 15_000;
+const CODES = {
+  conversation_not_found: "conversation",
+  context_length_exceeded: "too_long",
+  rate_limit_exceeded: "busy",
+  deadline_exceeded: "timeout",
+};
+const STATUSES = {
+  401: "unauthorized",
+  403: "forbidden",
+  404: "not_found",
+  413: "too_long",
+  429: "busy",
+  503: "unavailable",
+  504: "timeout",
+};
+const TYPES = { invalid_request_error: "refused", authentication_error: "unauthorized", server_error: "unavailable" };
 
 /** A request that failed. `kind` is a key of `texts.js` (`error.…`); `detail` is the server's own sentence, if any. */
 export class Failure extends Error {
@@ -27,7 +43,7 @@ export async function* ask(body, signal) {
     for await (const data of events(response.body)) {
       if (data === "[DONE]") return;
       const chunk = JSON.parse(data);
-      if (chunk.error) throw failureOf(chunk.error.code === "timeout" ? 504 : 503, chunk.error);
+      if (chunk.error) throw failureOf(0, chunk.error);
       answer.add(chunk);
       yield answer;
     }
@@ -74,9 +90,8 @@ async function request(method, path, { body, signal = AbortSignal.timeout(SHORT_
   throw failureOf(response.status, told, Number(response.headers.get("Retry-After")) || 0);
 }
 
-function failureOf(status, { message = "", code = null }, retryAfter = 0) {
-  const kinds = { 401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "too_long", 429: "busy", 503: "unavailable", 504: "timeout" };
-  const byCode = { conversation_not_found: "conversation", context_length_exceeded: "too_long" };
-  const kind = byCode[code] ?? kinds[status] ?? (status < 500 ? "refused" : "server");
+/** An error in OpenAI's shape; one that comes in the middle of a stream has no status (0), only its code and type. */
+function failureOf(status, { message = "", code = null, type = "" }, retryAfter = 0) {
+  const kind = CODES[code] ?? STATUSES[status] ?? TYPES[type] ?? (status >= 400 && status < 500 ? "refused" : "server");
   return new Failure(kind, { status, code, detail: message, retryAfter });
 }

@@ -9,7 +9,8 @@ import { AnswerTurn, questionTurn } from "./turns.js";
 
 /**
  * Raises `busy` (an answer begins or ends), `changed` (the list or the current conversation), `acted` (a button of the
- * thread was pressed and goes away), `answered` and `failed`. `thread` shows turns, `announce` speaks to screen readers, `offers` opens the settings and a new chat.
+ * thread was pressed and goes away), `answered` and `failed`. `thread` shows turns, `announce` speaks to screen
+ * readers, `offers` opens the settings and a new chat.
  */
 export class Chat extends EventTarget {
   #running = null; // the AbortController of the answer on its way

@@ -1,4 +1,4 @@
-/** Thumbs under an answer: up counts at once, down asks why first. */
+/** Thumbs under an answer: up counts at once, down asks why first; a later one replaces it. */
 
 import { rate } from "./api.js";
 import { h, icon } from "./dom.js";
@@ -8,15 +8,15 @@ let forms = 0;
 
 /** The two thumbs of the answer `id`, and the form that the second one opens. */
 export function feedback(id) {
-  let settled = false;
+  let sending = false;
   const up = thumb("thumb-up", "helpful", () => send("up"));
-  const down = thumb("thumb-down", "unhelpful", () => (form.hidden && !settled ? open() : close()));
+  const down = thumb("thumb-down", "unhelpful", () => (form.hidden ? open() : close()));
   const told = h("span", { class: "told", role: "status" });
   const field = `comment-${++forms}`;
   const text = h("textarea", { id: field, rows: 2, maxlength: 2000, "aria-describedby": `${field}-hint` });
   const form = h(
     "form",
-    { class: "comment", hidden: true, onsubmit: submit, onkeydown: (event) => event.key === "Escape" && close() },
+    { class: "comment", hidden: true, onsubmit: submit, onkeydown: leave },
     h("label", { for: field, t: "comment" }),
     text,
     h("p", { id: `${field}-hint`, class: "quiet", t: "comment_hint" }),
@@ -38,26 +38,38 @@ export function feedback(id) {
     down.focus();
   }
 
+  function leave(event) {
+    if (event.key !== "Escape") return;
+    event.stopPropagation(); // it would stop an answer that is on its way, too
+    close();
+  }
+
   function submit(event) {
     event.preventDefault();
     send("down", text.value.trim());
   }
 
   async function send(rating, comment) {
-    if (settled) return;
-    settled = true; // a second click while the first is on its way, or after it, does nothing
+    if (sending) return;
+    sending = true;
+    say(told, "rating");
     try {
       await rate(id, rating, comment);
-      (rating === "up" ? up : down).setAttribute("aria-pressed", "true");
+      up.setAttribute("aria-pressed", String(rating === "up"));
+      down.setAttribute("aria-pressed", String(rating === "down"));
       say(told, "rated");
+      if (!form.hidden) close();
     } catch (failure) {
-      settled = failure.status === 404 || failure.status === 405;
-      say(told, settled ? "rating_off" : "rating_failed");
+      say(told, reason(failure));
     }
-    if (!settled) return;
-    if (!form.hidden) close();
-    for (const button of [up, down]) button.setAttribute("aria-disabled", "true"); // still in reach of the keyboard
+    sending = false;
   }
+}
+
+/** Why a rating was not taken: there is no such function, the answer is another sign-in's, or try again. */
+function reason({ status, code }) {
+  if (code === "answer_not_found") return "rating_lost";
+  return status === 404 || status === 405 ? "rating_off" : "rating_failed";
 }
 
 function thumb(drawing, key, onclick) {

@@ -72,7 +72,7 @@ export class AnswerTurn {
 
   /** What a reader of the page hears of it. */
   get spoken() {
-    return this.text.textContent;
+    return this.text.innerText; // its blocks apart
   }
 
   #draw(state) {
