@@ -5,7 +5,7 @@ import { Chat } from "./chat.js";
 import { compose } from "./composer.js";
 import { Conversations } from "./conversations.js";
 import { at, h } from "./dom.js";
-import { signedIn } from "./embed.js";
+import { signedIn, tellConversation } from "./embed.js";
 import { firstLanguage, speak } from "./language.js";
 import { dress, settings } from "./settings.js";
 import { list } from "./sidebar.js";
@@ -28,7 +28,9 @@ chat.addEventListener("answered", panel.lookAgain);
 at("starters").append(...STARTERS.map((key) => h("li", {}, h("button", { type: "button", t: key, onclick: start }))));
 compose(chat);
 list(chat, conversations);
-signedIn().then(() => {
+chat.addEventListener("changed", () => tellConversation(conversations.current));
+signedIn().then(({ conversation }) => {
+  if (isId(conversation)) conversations.choose(conversation);
   panel.look();
   reopen();
 });
@@ -37,6 +39,10 @@ if (!embedded && matchMedia("(hover: hover)").matches) at("question").focus(); /
 /** Shows the tab's conversation, if it has one. */
 function reopen() {
   if (conversations.current) chat.open(conversations.current);
+}
+
+function isId(given) {
+  return typeof given === "string" && given.length > 0 && given.length <= 128;
 }
 
 function start(event) {

@@ -31,8 +31,9 @@ export class ConfirmationCard {
     this.yes = this.#button("primary", "confirm_yes", () => settle(true));
     this.no = this.#button("", "confirm_no", () => settle(false));
     this.actions = h("div", { class: "card-actions" }, this.yes, this.no);
-    const heading = h("h3", { class: "card-head" }, icon("question"), h("span", { class: "unseen", t: "confirm_title" }), this.title, this.left);
-    this.node = h("section", { class: "card confirmation", tLabel: "confirm_title" }, heading, argumentList(confirmation.arguments), this.actions);
+    const heading = h("h3", {}, h("span", { class: "unseen", t: "confirm_title" }), " ", this.title);
+    const head = h("div", { class: "card-head" }, icon("question"), heading, this.left);
+    this.node = h("section", { class: "card confirmation", tLabel: "confirm_title" }, head, argumentList(confirmation.arguments), this.actions);
     this.#tick();
     if (this.open) this.#timer = setInterval(() => this.#tick(), 1000);
   }

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Locator, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response, expect, sync_playwright
 
 from serving.settings import GatewaySettings
 
@@ -43,6 +43,7 @@ class ChatPage:
 
     page: Page
     url: str
+    complaints: list[str]  # of its console; none may be left at the end of a test
 
     @property
     def question(self) -> Locator:
@@ -83,7 +84,8 @@ OpenPage = Callable[..., ChatPage]
 @pytest.fixture
 def open_page(browser: Browser, served: str) -> Iterator[OpenPage]:
     """Opens the page in a browser profile of its own: `open_page(path, **options of the profile)`."""
-    contexts, complaints = [], []
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
 
     def complain(text: str) -> None:
         if not text.startswith("Failed to load resource"):  # said of each status over 399; the page tells it, too
@@ -101,7 +103,7 @@ def open_page(browser: Browser, served: str) -> Iterator[OpenPage]:
         page.on("pageerror", lambda error: complain(str(error)))
         page.on("response", missing)
         page.goto(url + path)
-        return ChatPage(page, url)
+        return ChatPage(page, url, complaints)
 
     yield opened
     for context in contexts:
