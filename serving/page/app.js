@@ -5,7 +5,7 @@ import { Chat } from "./chat.js";
 import { compose } from "./composer.js";
 import { Conversations } from "./conversations.js";
 import { at, h } from "./dom.js";
-import { signedIn, tellConversation } from "./embed.js";
+import { takeSignIn, tellConversation } from "./embed.js";
 import { firstLanguage, speak } from "./language.js";
 import { dress, settings } from "./settings.js";
 import { list } from "./sidebar.js";
@@ -29,12 +29,16 @@ at("starters").append(...STARTERS.map((key) => h("li", {}, h("button", { type: "
 compose(chat);
 list(chat, conversations);
 chat.addEventListener("changed", () => tellConversation(conversations.current));
-signedIn().then(({ conversation }) => {
-  if (isId(conversation)) conversations.choose(conversation);
-  panel.look();
-  reopen();
-});
+takeSignIn(begin);
 if (!embedded && matchMedia("(hover: hover)").matches) at("question").focus(); // a phone's keyboard would hide the page
+
+/** Begins with the conversation that the page around goes on with, or with the tab's own. */
+function begin({ conversation }) {
+  panel.look();
+  if (chat.busy || !thread.empty) return; // the reader was faster
+  if (isId(conversation)) conversations.choose(conversation);
+  reopen();
+}
 
 /** Shows the tab's conversation, if it has one. */
 function reopen() {

@@ -12,19 +12,22 @@ import { signIn } from "./credentials.js";
 const PATIENCE_MS = 1000;
 let around = null; // the origin of the page around, once it has spoken
 
-/** Takes credentials from the page around, and only from it. Resolves to its first message, or to {} if none came soon. */
-export function signedIn() {
-  if (window.parent === window) return Promise.resolve({});
-  return new Promise((resolve) => {
-    window.addEventListener("message", ({ source, origin, data }) => {
-      if (source !== window.parent || data?.type !== "kefu:sign-in") return;
-      around = origin;
-      signIn(data);
-      resolve(data);
-    });
-    window.parent.postMessage({ type: "kefu:ready" }, "*"); // says nothing but that the page listens
-    setTimeout(() => resolve({}), PATIENCE_MS);
+/**
+ * Takes credentials from the page around, and only from it. `begin` is called with its first message; with {} if there is
+ * no page around, and if it has not spoken soon.
+ */
+export function takeSignIn(begin) {
+  if (window.parent === window) return begin({});
+  const late = setTimeout(() => begin({}), PATIENCE_MS);
+  window.addEventListener("message", ({ source, origin, data }) => {
+    if (source !== window.parent || data?.type !== "kefu:sign-in") return;
+    signIn(data);
+    clearTimeout(late);
+    const first = around === null;
+    around = origin;
+    if (first) begin(data);
   });
+  return window.parent.postMessage({ type: "kefu:ready" }, "*"); // says nothing but that the page listens
 }
 
 /** Tells the page around which conversation this is; null: none yet. */
