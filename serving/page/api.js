@@ -37,7 +37,10 @@ export class Failure extends Error {
  * half of it.
  */
 export async function* ask(body, signal) {
-  const response = await request("POST", "v1/chat/completions", { body: { model: MODEL, stream: true, ...body }, signal });
+  const response = await request("POST", "v1/chat/completions", {
+    body: { model: MODEL, stream: true, ...body },
+    signal,
+  });
   const answer = new Answer();
   try {
     for await (const data of events(response.body)) {
@@ -86,7 +89,10 @@ async function request(method, path, { body, signal = AbortSignal.timeout(SHORT_
   }
   setClock(response.headers.get("Date"));
   if (response.ok) return response;
-  const told = await response.json().then((json) => json.error ?? {}, () => ({}));
+  const told = await response.json().then(
+    (json) => json.error ?? {},
+    () => ({}),
+  );
   throw failureOf(response.status, told, Number(response.headers.get("Retry-After")) || 0);
 }
 

@@ -20,11 +20,16 @@ speak(firstLanguage());
 const conversations = new Conversations({ listed: !embedded });
 const thread = new Thread({ list: at("thread"), scroll: at("scroll"), toEnd: at("to-end") });
 const panel = settings(() => reopen());
-const chat = new Chat({ thread, conversations, announce, offers: { settings: panel.open, restart: () => chat.restart() } });
+const chat = new Chat({
+  thread,
+  conversations,
+  announce,
+  offers: { settings: panel.open, restart: () => chat.restart() },
+});
 
 thread.addEventListener("changed", () => at("welcome").toggleAttribute("hidden", !thread.empty));
 chat.addEventListener("failed", panel.look);
-chat.addEventListener("answered", panel.lookAgain);
+chat.addEventListener("busy", () => chat.busy || panel.lookAgain());
 at("starters").append(...STARTERS.map((key) => h("li", {}, h("button", { type: "button", t: key, onclick: start }))));
 compose(chat);
 list(chat, conversations);

@@ -33,7 +33,13 @@ export class ConfirmationCard {
     this.actions = h("div", { class: "card-actions" }, this.yes, this.no);
     const heading = h("h3", {}, h("span", { class: "unseen", t: "confirm_title" }), " ", this.title);
     const head = h("div", { class: "card-head" }, icon("question"), heading, this.left);
-    this.node = h("section", { class: "card confirmation", tLabel: "confirm_title" }, head, argumentList(confirmation.arguments), this.actions);
+    this.node = h(
+      "section",
+      { class: "card confirmation", tLabel: "confirm_title" },
+      head,
+      argumentList(confirmation.arguments),
+      this.actions,
+    );
     this.#tick();
     if (this.open) this.#timer = setInterval(() => this.#tick(), 1000);
   }

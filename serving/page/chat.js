@@ -9,8 +9,8 @@ import { AnswerTurn, questionTurn } from "./turns.js";
 
 /**
  * Raises `busy` (an answer begins or ends), `changed` (the list or the current conversation), `acted` (a button of the
- * thread was pressed and goes away), `answered` and `failed`. `thread` shows turns, `announce` speaks to screen
- * readers, `offers` opens the settings and a new chat.
+ * thread was pressed and goes away) and `failed`. `thread` shows turns, `announce` speaks to screen readers, `offers`
+ * opens the settings and a new chat.
  */
 export class Chat extends EventTarget {
   #running = null; // the AbortController of the answer on its way
@@ -97,7 +97,6 @@ export class Chat extends EventTarget {
       turn.finish(answer);
       this.#settle(card, answer, declined);
       this.#confirmable(answer, turn);
-      this.#raise("answered");
     } catch (error) {
       if (this.#running !== running) return;
       this.#running = null;
@@ -139,7 +138,10 @@ export class Chat extends EventTarget {
 
   #unread(failure, id) {
     const missing = failure.kind === "conversation";
-    const problem = new Problem({ kind: missing ? "history_missing" : "history_failed" }, { ...this.offers, retry: () => this.open(id) });
+    const problem = new Problem(
+      { kind: missing ? "history_missing" : "history_failed" },
+      { ...this.offers, retry: () => this.open(id) },
+    );
     const item = document.createElement("li");
     item.append(problem.node);
     return item;

@@ -1,4 +1,6 @@
-/** The server's time, by the Date header of its answers: a customer's own clock may be off, deadlines are the server's. */
+/**
+ * The server's time, by the Date header of its answers: a customer's own clock may be off, and deadlines are the server's.
+ */
 
 let offset = 0; // milliseconds
 

@@ -37,7 +37,7 @@ export function compose(chat) {
   think(keptHere("thinking") === "on");
   fit();
 
-  /** Where the focus goes when the button that had it is no more; on a phone not to the text, whose keyboard hides all. */
+  /** Where the focus goes when its button is no more; on a phone not to the text, whose keyboard would hide all. */
   function rest() {
     (matchMedia("(hover: hover)").matches ? text : at("scroll")).focus({ preventScroll: true });
   }

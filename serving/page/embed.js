@@ -3,8 +3,8 @@
  * `frame.contentWindow.postMessage({type: "kefu:sign-in", customerToken, apiKey, conversation}, ORIGIN_OF_KEFU)`
  * when it hears `kefu:ready`, and again when a token is renewed; for another customer it loads the frame anew. Each of
  * the three may be left out. `conversation` goes on with one: browsers may keep nothing for a frame of another site, so
- * that the page around hears `{type: "kefu:conversation", id}` and keeps the id from page to page. Who may embed the page
- * at all is the server's decision (`frame-ancestors`), so that the page around is one that may sign in.
+ * that the page around hears `{type: "kefu:conversation", id}` and keeps the id from page to page. Who may embed the
+ * page at all is the server's decision (`frame-ancestors`), so that the page around is one that may sign in.
  */
 
 import { signIn } from "./credentials.js";
@@ -13,8 +13,8 @@ const PATIENCE_MS = 1000;
 let around = null; // the origin of the page around, once it has spoken
 
 /**
- * Takes credentials from the page around, and only from it. `begin` is called with its first message; with {} if there is
- * no page around, and if it has not spoken soon.
+ * Takes credentials from the page around, and only from it. `begin` is called with its first message; with {} if there
+ * is no page around, and if it has not spoken soon.
  */
 export function takeSignIn(begin) {
   if (window.parent === window) return begin({});

@@ -20,7 +20,12 @@ export function feedback(id) {
     h("label", { for: field, t: "comment" }),
     text,
     h("p", { id: `${field}-hint`, class: "quiet", t: "comment_hint" }),
-    h("div", { class: "card-actions" }, h("button", { class: "primary", t: "send_rating" }), h("button", { type: "button", t: "cancel", onclick: close })),
+    h(
+      "div",
+      { class: "card-actions" },
+      h("button", { class: "primary", t: "send_rating" }),
+      h("button", { type: "button", t: "cancel", onclick: close }),
+    ),
   );
   down.setAttribute("aria-expanded", "false");
   return { buttons: [up, down, told], form };
@@ -73,5 +78,9 @@ function reason({ status, code }) {
 }
 
 function thumb(drawing, key, onclick) {
-  return h("button", { type: "button", class: "bare small", "aria-pressed": "false", tLabel: key, onclick }, icon(drawing));
+  return h(
+    "button",
+    { type: "button", class: "bare small", "aria-pressed": "false", tLabel: key, onclick },
+    icon(drawing),
+  );
 }

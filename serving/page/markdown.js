@@ -38,7 +38,8 @@ function addLine(found, line) {
   const item = ITEM.exec(line);
   if (item) {
     const kind = item[1] ? "ul" : "ol";
-    if (last?.kind === kind) last.lines.push(item[3]); // also after an empty line
+    if (last?.kind === kind)
+      last.lines.push(item[3]); // also after an empty line
     else found.push({ kind, lines: [item[3]], start: Number(item[2] ?? 1) });
   } else if (last && !last.closed && last.kind === "p") {
     last.lines.push(line);
@@ -51,16 +52,24 @@ function addLine(found, line) {
 
 function element({ kind, lines, start }) {
   if (kind === "pre") return h("pre", { tabindex: "0" }, h("code", {}, lines.join("\n")));
-  if (kind === "p") return h("p", {}, lines.flatMap((line, at) => (at ? [h("br"), ...inline(line)] : inline(line))));
+  if (kind === "p")
+    return h(
+      "p",
+      {},
+      lines.flatMap((line, at) => (at ? [h("br"), ...inline(line)] : inline(line))),
+    );
   const items = lines.map((line) => h("li", {}, inline(line)));
   return h(kind, { start: kind === "ol" && start !== 1 ? start : null }, items);
 }
 
 function inline(line) {
   const text = line.replace(/^#{1,6}\s+(.*)$/, "**$1**");
-  return text.split(/(\*\*[^*]+\*\*|`[^`]+`)/).filter(Boolean).map((part) => {
-    if (/^\*\*[^*]+\*\*$/.test(part)) return h("strong", {}, part.slice(2, -2));
-    if (/^`[^`]+`$/.test(part)) return h("code", {}, part.slice(1, -1));
-    return part;
-  });
+  return text
+    .split(/(\*\*[^*]+\*\*|`[^`]+`)/)
+    .filter(Boolean)
+    .map((part) => {
+      if (/^\*\*[^*]+\*\*$/.test(part)) return h("strong", {}, part.slice(2, -2));
+      if (/^`[^`]+`$/.test(part)) return h("code", {}, part.slice(1, -1));
+      return part;
+    });
 }

@@ -55,7 +55,11 @@ export function settings(changed) {
     version.dataset.state = state;
     at("version-text").textContent = names.length ? `${names.at(-1)} · ${release.slice(0, 7)}` : "Kefu";
     say(at("version-state"), `state.${state}`);
-    about.replaceChildren(...row("about_state", `state.${state}`), ...fact("about_models", names.join(", ")), ...fact("about_release", release));
+    about.replaceChildren(
+      ...row("about_state", `state.${state}`),
+      ...fact("about_models", names.join(", ")),
+      ...fact("about_release", release),
+    );
   }
 }
 

@@ -6,13 +6,22 @@ import { label, languageOf, say } from "./language.js";
 
 /** Fills the list from `conversations` and connects it to the chat. */
 export function list(chat, conversations) {
-  const [sidebar, menu, items, none, question] = ["sidebar", "menu", "conversations", "no-conversations", "question"].map(at);
+  const [sidebar, menu, items, none, question] = [
+    "sidebar",
+    "menu",
+    "conversations",
+    "no-conversations",
+    "question",
+  ].map(at);
   const narrow = matchMedia("(max-width: 60rem)");
   const ask = deletion(chat, conversations);
 
   menu.addEventListener("click", () => slide(menu.getAttribute("aria-expanded") !== "true"));
   narrow.addEventListener("change", () => slide(false));
-  sidebar.addEventListener("keydown", (event) => event.key === "Escape" && narrow.matches && (slide(false), menu.focus()));
+  sidebar.addEventListener(
+    "keydown",
+    (event) => event.key === "Escape" && narrow.matches && (slide(false), menu.focus()),
+  );
   document.addEventListener("pointerdown", (event) => {
     if (!sidebar.contains(event.target) && !menu.contains(event.target)) slide(false);
   });
@@ -44,7 +53,16 @@ export function list(chat, conversations) {
   }
 
   function item({ id, title }) {
-    const open = h("button", { type: "button", class: "conversation", lang: languageOf(title), "aria-current": id === conversations.current && "true" }, title);
+    const open = h(
+      "button",
+      {
+        type: "button",
+        class: "conversation",
+        lang: languageOf(title),
+        "aria-current": id === conversations.current && "true",
+      },
+      title,
+    );
     if (!title) say(open, "untitled");
     open.addEventListener("click", () => {
       if (id !== conversations.current) chat.open(id);

@@ -229,7 +229,8 @@ const en = {
   forget: "Delete",
   forget_title: "Delete this conversation?",
   forget_note: "The server's record of it is deleted, too. This cannot be undone.",
-  "error.history_missing": "The server has no record of this conversation: it was deleted, or belongs to another sign-in. You can start a new chat.",
+  "error.history_missing":
+    "The server has no record of this conversation: it was deleted, or belongs to another sign-in. You can start a new chat.",
   "error.history_failed": "The earlier messages cannot be read right now. Try again, or simply go on asking.",
   "error.unreachable": "The server cannot be reached. Check the connection and try again.",
   "error.timeout": "No answer came in time. Please try again.",

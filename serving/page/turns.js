@@ -20,12 +20,31 @@ export class AnswerTurn {
   constructor() {
     this.thoughts = h("div", { class: "thoughts" });
     this.summary = h("span", {});
-    this.thinking = h("details", { class: "thinking", hidden: true }, h("summary", {}, icon("thought"), this.summary, icon("chevron")), this.thoughts);
-    this.wait = h("p", { class: "wait" }, h("span", { class: "dots", "aria-hidden": "true" }), h("span", { class: "unseen", t: "waiting" }));
+    this.thinking = h(
+      "details",
+      { class: "thinking", hidden: true },
+      h("summary", {}, icon("thought"), this.summary, icon("chevron")),
+      this.thoughts,
+    );
+    this.wait = h(
+      "p",
+      { class: "wait" },
+      h("span", { class: "dots", "aria-hidden": "true" }),
+      h("span", { class: "unseen", t: "waiting" }),
+    );
     this.text = h("div", { class: "text" });
     this.cards = h("div", { class: "cards" });
     this.foot = h("div", { class: "turn-foot" });
-    this.node = h("li", { class: "turn answer", "data-state": "waiting" }, heading("agent"), this.thinking, this.wait, this.text, this.cards, this.foot);
+    this.node = h(
+      "li",
+      { class: "turn answer", "data-state": "waiting" },
+      heading("agent"),
+      this.thinking,
+      this.wait,
+      this.text,
+      this.cards,
+      this.foot,
+    );
   }
 
   /** Shows what there is so far, at the next frame. */
@@ -104,7 +123,12 @@ export class AnswerTurn {
   #badge(key, hint, values, drawing) {
     const text = h("span", {});
     say(text, key);
-    const badge = h("span", { class: "pill badge", "data-t-title": hint, "data-values": JSON.stringify(values) }, icon(drawing), text);
+    const badge = h(
+      "span",
+      { class: "pill badge", "data-t-title": hint, "data-values": JSON.stringify(values) },
+      icon(drawing),
+      text,
+    );
     say(badge.appendChild(h("span", { class: "unseen" })), hint, values);
     return badge;
   }

@@ -35,7 +35,9 @@ def test_page_has_nothing_inline_and_nothing_from_elsewhere() -> None:
     assert not re.search(r"(src|href)=\"(https?:)?//", page)
     for source in FILES.glob("*.js"):
         code = source.read_text(encoding="utf-8")
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", code), source
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", code), (
+            source
+        )
 
 
 def test_page_names_only_files_drawings_and_parts_that_exist() -> None:
@@ -67,7 +69,9 @@ async def test_only_named_sites_embed_the_page(settings: GatewaySettings, shop: 
     assert "frame-ancestors 'self' https://shop.example https://*.shop.example:8443" in policy
 
 
-@pytest.mark.parametrize("origin", ["*", "shop.example", "https://shop.example/", "https://a; script-src *", "https://a b"])
+@pytest.mark.parametrize(
+    "origin", ["*", "shop.example", "https://shop.example/", "https://a; script-src *", "https://a b"]
+)
 def test_what_is_no_origin_embeds_nothing(settings: GatewaySettings, shop: Any, origin: str) -> None:
     with pytest.raises(BadInput, match="embeds the chat page"):
         create_app(dataclasses.replace(settings, page_embedders=(origin,)))

@@ -21,7 +21,11 @@ const scenes = {
   },
   async stream() {
     const chunks = [];
-    const stream = await client.chat.completions.create({ ...ask, stream: true, stream_options: { include_usage: true } });
+    const stream = await client.chat.completions.create({
+      ...ask,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
     for await (const chunk of stream) chunks.push(chunk);
     return chunks;
   },
@@ -34,7 +38,10 @@ const scenes = {
   async toolsRun() {
     const seen = [];
     const run = async ({ order_id: id }) => (seen.push(id), "packed");
-    const tool = { type: "function", function: { name: "query_order_status", parameters, parse: JSON.parse, function: run } };
+    const tool = {
+      type: "function",
+      function: { name: "query_order_status", parameters, parse: JSON.parse, function: run },
+    };
     const runner = client.chat.completions.runTools({ ...ask, tools: [tool] });
     return { content: await runner.finalContent(), seen };
   },

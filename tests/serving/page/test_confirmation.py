@@ -53,9 +53,7 @@ def test_english_speakers_confirm_in_english(open_page: OpenPage, engine: Any, h
     expect(chat.page.locator(".question")).to_have_count(2)  # the second click said nothing
 
 
-def test_no_leaves_the_order_as_it_is(
-    open_page: OpenPage, engine: Any, h: Any, shop: OrderStore, orders: Any
-) -> None:
+def test_no_leaves_the_order_as_it_is(open_page: OpenPage, engine: Any, h: Any, shop: OrderStore, orders: Any) -> None:
     chat = open_page()
     card = asked(chat, engine, h)
     code = chat.last.locator(".text").inner_text().split("确认 ")[1][:4]
@@ -75,9 +73,7 @@ def test_code_may_be_typed_instead(open_page: OpenPage, engine: Any, h: Any, sho
     assert shop.all()["123456"].address == ADDRESS
 
 
-def test_talking_on_voids_the_question(
-    open_page: OpenPage, engine: Any, h: Any, shop: OrderStore, orders: Any
-) -> None:
+def test_talking_on_voids_the_question(open_page: OpenPage, engine: Any, h: Any, shop: OrderStore, orders: Any) -> None:
     chat = open_page()
     card = asked(chat, engine, h)
     chat.ask("等等，你们几点下班？")

@@ -27,8 +27,8 @@ SHOP = """<!doctype html><title>Shop</title><iframe id="kefu" src="{kefu}/?embed
   }});
   addEventListener("message", (event) => {{
     if (event.source !== frame.contentWindow || event.data?.type !== "kefu:ready") return;
-    const conversation = sessionStorage.getItem("conversation");
-    frame.contentWindow.postMessage({{type: "kefu:sign-in", customerToken: "{token}", apiKey: "{key}", conversation}}, "{kefu}");
+    const given = {{customerToken: "{token}", apiKey: "{key}", conversation: sessionStorage.getItem("conversation")}};
+    frame.contentWindow.postMessage({{type: "kefu:sign-in", ...given}}, "{kefu}");
   }});
 </script>"""
 
@@ -58,7 +58,9 @@ def test_shop_embeds_the_page_and_signs_its_customer_in(
     settings = dataclasses.replace(
         settings, demo=False, api_keys=("page-key",), page_embedders=(shop_page["url"],)
     )  # as for a shop
-    engine.say(h.message(None, tool_calls=[h.call("query_order_status", {"order_id": "123456"})]), h.message("已打包。"))
+    engine.say(
+        h.message(None, tool_calls=[h.call("query_order_status", {"order_id": "123456"})]), h.message("已打包。")
+    )
     with behind_a_socket(create_app(settings, transport=httpx.MockTransport(engine))) as kefu:
         chat, frame = framed(open_page, shop_page, kefu, mint("demo", h.key, 600), "page-key")
         expect(frame.get_by_role("heading", level=2)).to_have_text("您好，有什么可以帮您？")

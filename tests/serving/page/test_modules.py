@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 from tests.serving.page.conftest import OpenPage
 
 pytestmark = pytest.mark.services
-STREAM = ': keep-alive\n\ndata: {"a":"您好"}\r\n\r\nevent: x\nid: 1\ndata:one\ndata: two\n\n: end\n\ndata: [DONE]\n\ndata: cut off'
+STREAM = ': keep-alive\n\ndata: {"a":"您好"}\r\n\r\nevent: x\nid: 1\ndata:one\ndata: two\n\n: end\n\ndata: [DONE]\n\ndata: cut'
 EVENTS = ['{"a":"您好"}', "one\ntwo", "[DONE]"]
 READ = """async (pieces) => {
   const { events } = await import("/page/sse.js");

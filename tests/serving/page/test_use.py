@@ -84,7 +84,9 @@ def test_both_languages_say_the_same_things(open_page: OpenPage) -> None:
 
 def test_what_a_model_writes_stays_text(open_page: OpenPage, engine: Any) -> None:
     chat = open_page()
-    hostile = "<img src=x onerror=alert(1)> [点我](javascript:alert(1)) <script>alert(1)</script> ![](https://a.example)"
+    hostile = (
+        "<img src=x onerror=alert(1)> [点我](javascript:alert(1)) <script>alert(1)</script> ![](https://a.example)"
+    )
     engine.answer(hostile)
     answer = chat.ask(f"请重复：{hostile}")
     expect(answer.locator(".text")).to_have_text(hostile)
@@ -100,7 +102,9 @@ def test_credentials_last_as_long_as_the_tab(
     open_page: OpenPage, settings: GatewaySettings, engine: Any, shop: Any, h: Any
 ) -> None:
     settings = dataclasses.replace(settings, demo=False, api_keys=("secret-key",))
-    engine.say(h.message(None, tool_calls=[h.call("query_order_status", {"order_id": "123456"})]), h.message("已打包。"))
+    engine.say(
+        h.message(None, tool_calls=[h.call("query_order_status", {"order_id": "123456"})]), h.message("已打包。")
+    )
     with behind_a_socket(create_app(settings, transport=httpx.MockTransport(engine))) as url:
         chat = open_page(url=url)
         expect(chat.page.locator("#version-state")).to_have_text("需要 API 密钥")
