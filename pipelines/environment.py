@@ -57,8 +57,9 @@ class ServeEnvironment(BaseModel):
     )
     request_timeout_s: PositiveFloat = Field(180.0, description="seconds that a request may take, its stream included")
     max_body_bytes: PositiveInt = Field(1 << 20, description="bytes of a request")
-    cors_origins: Names = Field(
-        (), description="origins whose pages may call and embed the endpoint: https://shop.example"
+    cors_origins: Names = Field((), description="origins whose pages may call the endpoint: https://shop.example")
+    page_embedders: Names = Field(
+        (), description="origins whose pages may hold the chat page in a frame: https://shop.example"
     )
     trusted_hosts: Names = Field(
         (), description="host names that are answered, *.shop.example or * (on loopback localhost, else any)"
@@ -81,6 +82,7 @@ class ServeEnvironment(BaseModel):
         for name, values, fits, shape in (
             ("redis_url", [found.redis_url or _REDIS[0]], _is_redis, f"a URL that begins with {', '.join(_REDIS)}"),
             ("cors_origins", found.cors_origins, is_origin, "https://shop.example[:PORT], without a path"),
+            ("page_embedders", found.page_embedders, is_origin, "https://shop.example[:PORT], without a path"),
             ("trusted_hosts", found.trusted_hosts, is_host, "shop.example, *.shop.example or an address, no port"),
         ):
             if wrong := [value for value in values if not fits(value)]:
@@ -122,6 +124,7 @@ class ServeEnvironment(BaseModel):
             "request_timeout_s": self.request_timeout_s,
             "max_body_bytes": self.max_body_bytes,
             "cors_origins": self.cors_origins,
+            "page_embedders": self.page_embedders,
             "trusted_hosts": () if any_host else (*self.trusted_hosts, *LOOPBACK_HOSTS),
         }
 

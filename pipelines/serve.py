@@ -74,6 +74,7 @@ def serve(endpoint: Endpoint) -> None:
     """Serves until SIGINT or SIGTERM; then open streams end, the engine is stopped, and no process is left."""
     with stoppable(), gateway(endpoint) as server:
         screen().print(f"[bold green]ready[/]  {endpoint.url}/v1  (models: kefu, Qwen3-1.7B; stop with Ctrl+C)")
+        screen().print(f"       {endpoint.url}/  chat page, in Chinese and English")
         server.run()
 
 

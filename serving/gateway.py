@@ -1,7 +1,7 @@
 """The endpoint over HTTP: OpenAI's chat completions, the model list, health and metrics.
 
 `create_app` composes everything from its settings and starts nothing; one release, one engine. Not covered: limits and
-hosts (`serving/door.py`, `serving/web.py`), feedback, the chat page.
+hosts (`serving/door.py`, `serving/web.py`), feedback, the chat page (`serving/chat_page.py`).
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from serving.admission import BodyLimit
+from serving.chat_page import add_chat_page
 from serving.deadline import Deadline
 from serving.door import Door
 from serving.endpoint import Chunks, Endpoint
@@ -52,6 +53,7 @@ def create_app(
     _add_guards(app, endpoint)
     _add_chat(app, endpoint)
     _add_operations(app, endpoint)
+    add_chat_page(app, settings.page_embedders)
     return app
 
 
@@ -64,7 +66,7 @@ def _add_guards(app: FastAPI, endpoint: Endpoint) -> None:
         app.add_middleware(cors, origins=settings.cors_origins)
     if settings.trusted_hosts:
         app.add_middleware(TrustedHosts, hosts=settings.trusted_hosts)
-    app.add_middleware(SecurityHeaders, embedders=settings.cors_origins)
+    app.add_middleware(SecurityHeaders, embedders=settings.page_embedders)
 
 
 def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:

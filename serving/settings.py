@@ -33,6 +33,7 @@ class GatewaySettings:
     demo: bool = False  # requests without a customer token come from the demo customer; loopback only
     api_keys: tuple[str, ...] = field(default=(), repr=False)  # with the scope chat alone
     key_store: KeyStore | None = field(default=None, repr=False)  # more keys, with scopes; closed with the endpoint
+    page_embedders: tuple[str, ...] = ()  # origins whose pages may hold the chat page in a frame
     stale: bool = False  # served from the last verified copy because the registry was away
     predict_intent: bool = True
     engine_timeout_s: float = 120.0
@@ -43,7 +44,7 @@ class GatewaySettings:
     customer_allowance: Allowance = NO_LIMIT
     redis_url: str | None = field(default=None, repr=False)  # counts limits for several gateways; None: in this process
     max_body_bytes: int = 1 << 20
-    cors_origins: tuple[str, ...] = ()  # pages elsewhere that may call, and embed, the endpoint
+    cors_origins: tuple[str, ...] = ()  # pages elsewhere that may call the endpoint
     trusted_hosts: tuple[str, ...] = ()  # names to which it answers; empty: any
 
     def __post_init__(self) -> None:

@@ -43,6 +43,7 @@ def test_what_is_set_is_so_on_any_host(database: str) -> None:
         "KEFU_REQUEST_TIMEOUT_S": "30.5",
         "KEFU_MAX_BODY_BYTES": "1000",
         "KEFU_CORS_ORIGINS": "https://shop.example,http://localhost:3000",
+        "KEFU_PAGE_EMBEDDERS": "https://shop.example",
         "KEFU_TRUSTED_HOSTS": "api.shop.example",
     }
     for host in ("0.0.0.0", "localhost"):
@@ -58,6 +59,7 @@ def test_what_is_set_is_so_on_any_host(database: str) -> None:
             "request_timeout_s": 30.5,
             "max_body_bytes": 1000,
             "cors_origins": ("https://shop.example", "http://localhost:3000"),
+            "page_embedders": ("https://shop.example",),
             "trusted_hosts": ("api.shop.example", "localhost", "127.0.0.1", "::1"),
         }
 
