@@ -13,7 +13,8 @@ from data.chat import CALL_CLOSE, CALL_OPEN, END_OF_TURN, THINK_CLOSE, THINK_OPE
 Kind = Literal["content", "reasoning", "call", "response"]
 Part = tuple[Kind, str]
 RESPONSE_OPEN, RESPONSE_CLOSE = "<tool_response>", "</tool_response>"
-_BLOCKS = {"call": CALL_CLOSE, "response": RESPONSE_CLOSE}  # they end at nothing else, and are given whole
+# What ends a block; it is given whole. A call begins wherever its mark stands, as engines' parsers find it.
+_BLOCKS: Mapping[str, Sequence[str]] = {"call": (CALL_CLOSE,), "response": (RESPONSE_CLOSE, CALL_OPEN)}
 _THINKING: Mapping[str, Kind | None] = {THINK_OPEN: "reasoning", THINK_CLOSE: "content"}
 MARKS: Mapping[str, Kind | None] = {
     **_THINKING,
@@ -64,7 +65,7 @@ class Splitter:
         yield from self._give(rest[: len(rest) - cut] if cut > 1 else rest)
 
     def _awaited(self) -> Sequence[str]:
-        return (_BLOCKS[self._kind],) if self._kind in _BLOCKS else tuple(self._marks)
+        return _BLOCKS[self._kind] if self._kind in _BLOCKS else tuple(self._marks)
 
     def _give(self, text: str) -> Iterator[Part]:
         if not text:

@@ -186,8 +186,9 @@ def quick(examples: int) -> Any:
         (f"<tool_call>\n{CALLS[0]}\n</tool_call>\n<tool_call>\n{BROKEN[0]}", [], "parsed"),
         ("b</think>c<think>d</think>e", [1, 12], "parsed"),
         ("<tool_<|im_end|>call>", [3], "plain"),
+        (f"<tool_response>Hm.<tool_call>\n{CALLS[0]}\n</tool_call></tool_response>Yes.", [20], "parsed"),
     ],
-    ids=["nothing", "a broken call after a whole one", "thinking that goes on", "marks within a mark"],
+    ids=["nothing", "a broken call after a whole one", "thinking that goes on", "marks within a mark", "a call in a response"],
 )
 async def test_nothing_leaks_and_nothing_is_lost(
     endpoint: Endpoint, engine: Any, said: str, where: list[int], kind: str
