@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import httpx
@@ -27,20 +27,37 @@ class Usage:
 
     prompt: int = 0
     completion: int = 0
+    reasoning: int = 0  # of the completion's
+    cached: int = 0  # of the prompt's
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.prompt + other.prompt, self.completion + other.completion)
+        return Usage(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
     @classmethod
     def of(cls, usage: Mapping[str, Any] | None) -> "Usage":
         """From OpenAI's shape; missing is zero."""
         usage = usage or {}
-        return cls(usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
+        read, wrote = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+        return cls(
+            usage.get("prompt_tokens") or 0,
+            usage.get("completion_tokens") or 0,
+            wrote.get("reasoning_tokens") or 0,
+            read.get("cached_tokens") or 0,
+        )
 
-    def public(self) -> dict[str, int]:
-        """In OpenAI's shape."""
+    def public(self) -> dict[str, Any]:
+        """In OpenAI's shape; details only where there are any."""
         total = self.prompt + self.completion
-        return {"prompt_tokens": self.prompt, "completion_tokens": self.completion, "total_tokens": total}
+        usage: dict[str, Any] = {
+            "prompt_tokens": self.prompt,
+            "completion_tokens": self.completion,
+            "total_tokens": total,
+        }
+        if self.reasoning:
+            usage["completion_tokens_details"] = {"reasoning_tokens": self.reasoning}
+        if self.cached:
+            usage["prompt_tokens_details"] = {"cached_tokens": self.cached}
+        return usage
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class GatewaySettings:
     predict_intent: bool = True
     engine_timeout_s: float = 120.0
     max_body_bytes: int = 1 << 20
+    keep_alive_s: float = 15.0  # a stream that is silent for so long says that it lives
 
     def __post_init__(self) -> None:
         """Raises `BadInput` where the settings would open the shop to anybody."""

@@ -188,7 +188,13 @@ def quick(examples: int) -> Any:
         ("<tool_<|im_end|>call>", [3], "plain"),
         (f"<tool_response>Hm.<tool_call>\n{CALLS[0]}\n</tool_call></tool_response>Yes.", [20], "parsed"),
     ],
-    ids=["nothing", "a broken call after a whole one", "thinking that goes on", "marks within a mark", "a call in a response"],
+    ids=[
+        "nothing",
+        "a broken call after a whole one",
+        "thinking that goes on",
+        "marks within a mark",
+        "a call in a response",
+    ],
 )
 async def test_nothing_leaks_and_nothing_is_lost(
     endpoint: Endpoint, engine: Any, said: str, where: list[int], kind: str
