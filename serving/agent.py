@@ -26,7 +26,7 @@ from serving.reasoning import without_markup
 from serving.release import Release
 from serving.speech import Call
 from serving.telemetry import Telemetry
-from serving.thinking import Decision, Thinking, intent_decides
+from serving.thinking import OFF, Decision, Thinking, intent_decides
 from serving.toolset import CallResult, Toolset
 
 MAX_ROUNDS = 4
@@ -47,7 +47,7 @@ class Turn:
     notes: str = ""
     conversation_id: str | None = None
     confirmation_id: str | None = None
-    thinking: Thinking = Thinking()
+    thinking: Thinking = OFF
     sampling: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -17,38 +17,17 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response, Streami
 from starlette.exceptions import HTTPException
 
 from serving.admission import BodyLimit
-from serving.answers import Alive, ChatChunk, ChatResponse, ErrorResponse, ModelList, Ready
+from serving.answers import Alive, ModelList, Ready
 from serving.endpoint import Endpoint
 from serving.errors import BadRequest, ServiceError
 from serving.events import events
-from serving.examples import EXAMPLES
+from serving.openapi import ANSWERS, ERRORS, EXAMPLES, document
 from serving.protocol import ChatRequest
 from serving.settings import GatewaySettings
 from serving.toolset import TOOLS, Tool
 
 CLIENT_GONE = 499  # nginx's number for a client that closed the request; nobody reads this answer
 _SSE = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse, "description": about}
-    for status, about in (
-        (400, "not a request, or one for what is not offered; `param` names the field"),
-        (401, "no valid API key, or a customer token that does not hold"),
-        (404, "no such model, or a conversation that is not the caller's"),
-        (413, "the body is over the limit"),
-        (500, "a fault of the endpoint's own"),
-        (503, "the engine is down or full; `Retry-After` says when to come again"),
-        (504, "the engine did not finish in time"),
-    )
-}
-_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": ChatResponse,
-        "description": "An answer, or with `stream` the server-sent events of its chunks and `[DONE]`",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    },
-    **_ERRORS,
-    "4XX": {"model": ErrorResponse, "description": "refused for another reason, which the error names"},
-}
 
 
 def create_app(
@@ -71,11 +50,12 @@ def create_app(
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     _add_chat(app, endpoint)
     _add_operations(app, endpoint)
+    document(app)
     return app
 
 
 def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
-    @app.post("/v1/chat/completions", response_model=None, responses=_ANSWERS)
+    @app.post("/v1/chat/completions", response_model=None, responses=ANSWERS)
     async def chat_completions(
         body: Annotated[ChatRequest, Body(openapi_examples=EXAMPLES)],
         request: Request,
@@ -101,7 +81,7 @@ def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
         _count(endpoint, request, 200)
         return JSONResponse(served)
 
-    @app.get("/v1/models", responses={status: _ERRORS[status] for status in (401, 500)})
+    @app.get("/v1/models", responses={status: ERRORS[status] for status in (401, 500)})
     async def models(request: Request) -> ModelList:
         """The names that this endpoint answers to."""
         endpoint.settings.owner(request.headers)

@@ -28,7 +28,8 @@ EASY_INTENTS = frozenset({"human_agent", "account_access", "order_status", "deli
 _TOKEN = re.compile(r"[A-Za-z0-9_.,-]*\d[A-Za-z0-9_.,-]*")
 _NUMBER = re.compile(r"\d{1,5}(?:\.\d+)?|\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _HALVES = re.compile(
-    r"\bhalf (?:price|off)\b|\b(?:two|three|four|five|six) of them\b|半价|[一二三四五六七八九]折|第[二三]件|[两二三]个|[两三]件",
+    r"\bhalf (?:price|off)\b|\b(?:two|three|four|five|six) of them\b"
+    r"|半价|[一二三四五六七八九]折|第[二三]件|[两二三]个|[两三]件",
     re.IGNORECASE,
 )
 _OPERATION = re.compile(r"\d\s*[*×x+÷]\s*\d|\d\s*%|满\s*\d+\s*减\s*\d+|\b\d+ off\b", re.IGNORECASE)
@@ -82,6 +83,9 @@ class Thinking:
         if self.mode == "auto":
             return judged(text, intent)
         return Decision(True, ("asked",)) if self.mode == "on" else Decision(False)
+
+
+OFF = Thinking()
 
 
 @dataclass(frozen=True)

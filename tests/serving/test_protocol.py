@@ -19,13 +19,15 @@ from openai.types.chat import (
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase, ResponseFormat
 
 from serving.answers import ChatChunk, ChatResponse
-from serving.examples import EXAMPLES
+from serving.openapi import EXAMPLES
 from serving.protocol import ChatRequest
 
 USER = {"role": "user", "content": "hi there"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
 OTHER = {"type": "function", "function": {"name": "g", "strict": True, "parameters": {}}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}, "strict": True}}
+UNFIT = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": 1}}}
+NAMELESS = {"type": "json_schema", "json_schema": {"name": "s"}}
 CALLED = {
     "role": "assistant",
     "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}],
@@ -148,9 +150,12 @@ FORMS: dict[str, tuple[dict[str, Any], str | None]] = {
         },
         None,
     ),
-    "part image_url": ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content"),
-    "part input_audio": ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages.0.content"),
-    "part file": ({"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "messages.0.content"),
+    "part image_url": ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content.0"),
+    "part input_audio": (
+        {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+        "messages.0.content.0",
+    ),
+    "part file": ({"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "messages.0.content.0"),
     "tool function": (WITH_TOOLS, None),
     "tool custom": ({"tools": [{"type": "custom", "custom": {"name": "c"}}]}, "tools.0.type"),
     "choice function": ({**WITH_TOOLS, "tool_choice": NAMED}, None),
@@ -170,7 +175,7 @@ FORMS: dict[str, tuple[dict[str, Any], str | None]] = {
 def tags(union: Any) -> Iterator[str]:
     """The `type` of each member of a union of OpenAI's."""
     for member in get_args(union):
-        if hints := getattr(member, "__annotations__", None):
+        if getattr(member, "__annotations__", None):
             yield get_args(get_type_hints(member)["type"])[0]
         else:
             yield from tags(member)
@@ -220,11 +225,11 @@ async def test_a_form_is_served_or_refused_by_name(chat: Any, form: str) -> None
         ({"seed": 2**63}, "seed"),
         ({"stream_options": {"colour": 1}}, "stream_options.colour"),
         (
-            {**WITH_TOOLS, "response_format": {"type": "json_schema", "json_schema": {"name": "s"}}},
+            {**WITH_TOOLS, "response_format": NAMELESS},
             "response_format.json_schema.schema",
         ),
         (
-            {**WITH_TOOLS, "response_format": {**SCHEMA, "json_schema": {"name": "s", "schema": {"type": 1}}}},
+            {**WITH_TOOLS, "response_format": UNFIT},
             "response_format.json_schema.schema",
         ),
         ({**WITH_TOOLS, "messages": [USER, {"role": "tool", "content": "x"}]}, "messages"),
@@ -295,7 +300,7 @@ async def test_the_pages_examples_are_served(chat: Any, client: httpx.AsyncClien
 async def test_the_page_documents_all(client: httpx.AsyncClient) -> None:
     page = (await client.get("/openapi.json")).json()
     schemas = page["components"]["schemas"]
-    assert {"ChatRequest", "ChatResponse", "Kefu", "Thought", "ErrorResponse"} <= set(schemas)
+    assert {"ChatRequest", "ChatResponse", "Kefu", "Thought", "ErrorResponse", "ChatChunk", "Delta"} <= set(schemas)
     kefu = schemas["Kefu"]["properties"]
     assert {"conversation_id", "release", "intent", "cache", "tools", "confirmation", "thinking"} <= set(kefu)
     assert all(field.get("description") for field in kefu.values())

@@ -1,7 +1,36 @@
-"""The requests that the OpenAPI page shows, each one that the endpoint answers."""
+"""What the OpenAPI page shows beside the routes: the answers and errors by status, the chunks of a stream, examples.
+
+Not covered: the routes, which document themselves.
+"""
 
 from typing import Any
 
+from fastapi import FastAPI
+
+from serving.answers import ChatChunk, ChatResponse, ErrorResponse
+
+_REFERENCE = "#/components/schemas/{model}"
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorResponse, "description": about}
+    for status, about in (
+        (400, "not a request, or one for what is not offered; `param` names the field"),
+        (401, "no valid API key, or a customer token that does not hold"),
+        (404, "no such model, or a conversation that is not the caller's"),
+        (413, "the body is over the limit"),
+        (500, "a fault of the endpoint's own"),
+        (503, "the engine is down or full; `Retry-After` says when to come again"),
+        (504, "the engine did not finish in time"),
+        ("4XX", "refused for another reason, which the error names"),
+    )
+}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": ChatResponse,
+        "description": "An answer; with `stream` server-sent events, a `ChatChunk` each, and `[DONE]`",
+        "content": {"text/event-stream": {"schema": {"$ref": _REFERENCE.format(model="ChatChunk")}}},
+    },
+    **ERRORS,
+}
 _LOOKUP: dict[str, Any] = {
     "name": "query_order_status",
     "description": "Where an order stands",
@@ -75,3 +104,16 @@ EXAMPLES: dict[str, Any] = {
         },
     },
 }
+
+
+def document(app: FastAPI) -> None:
+    """Adds to the application's page what no route names: the chunk of a stream."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        page = made()
+        chunk = ChatChunk.model_json_schema(ref_template=_REFERENCE)
+        page["components"]["schemas"] |= {**chunk.pop("$defs"), "ChatChunk": chunk}
+        return page
+
+    app.openapi = openapi  # type: ignore[method-assign]
