@@ -6,6 +6,8 @@ engine drops the work. Not covered: retries.
 
 import asyncio
 import json
+import math
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import astuple, dataclass
@@ -17,8 +19,11 @@ from serving.errors import BadRequest, EngineTimeout, EngineUnavailable
 from serving.speech import Call, Speech
 
 CONNECT_TIMEOUT_S = 5.0
-READY_TIMEOUT_S = 2.0
-_CHAT = "/v1/chat/completions"
+READY_TIMEOUT_S = 5.0
+FRESH_S = 5.0  # for so long a sign of life holds
+STALE_S = 1.0  # and its absence
+_CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+_BUDGET = "thinking_token_budget"
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,9 @@ class EngineClient:
     ) -> None:
         """`base_url` without /v1; `timeout_s` is the deadline of a whole call, streams included."""
         self._model, self._timeout_s = model, timeout_s
+        self._sign = (-math.inf, False)  # when the engine was last seen, and whether it completed a prompt
+        self._probing = asyncio.Lock()
+        self._budgets = True  # whether the engine takes a budget of thinking; one without a reasoning parser does not
         self._http = httpx.AsyncClient(
             base_url=base_url,
             transport=transport,
@@ -117,54 +125,87 @@ class EngineClient:
         Raises:
             BadRequest, EngineUnavailable, EngineTimeout: as the engine answered, or did not.
         """
-        async with _service_errors(), asyncio.timeout(self._timeout_s):
-            response = await self._http.post(_CHAT, json={**payload, "model": self._model})
+        async with self._service_errors(), asyncio.timeout(self._timeout_s):
+            response = await self._http.post(_CHAT, json=self._body(payload))
+            if self._is_too_new(payload, response.content, response.status_code):
+                response = await self._http.post(_CHAT, json=self._body(payload))
             _raise_for(response.status_code, response.content)
             body = response.json()
         if not isinstance(body, dict):
             raise EngineUnavailable("the engine's answer is not a JSON object")
+        self._saw(True)
         return body
 
     async def stream(self, payload: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The chunks of a streamed chat completion, usage included; raises like `complete`, at any point."""
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        body = {**payload, "model": self._model, "stream": True, "stream_options": {"include_usage": True}}
-        async with _service_errors(), AsyncExitStack() as stack:
+        payload = {**payload, "stream": True, "stream_options": {"include_usage": True}}
+        async with self._service_errors(), AsyncExitStack() as stack:
             async with asyncio.timeout_at(deadline):
-                response = await stack.enter_async_context(self._http.stream("POST", _CHAT, json=body))
-                if response.status_code != httpx.codes.OK:
-                    _raise_for(response.status_code, await response.aread())
+                response = await self._opened(payload, stack)
+                if self._is_too_new(payload, await _refusal(response), response.status_code):
+                    response = await self._opened(payload, stack)
+                _raise_for(response.status_code, await _refusal(response))
             async for line in _before(deadline, response.aiter_lines()):
                 data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
                 if data == "[DONE]":
                     return
                 if data:
+                    self._saw(True)
                     yield _chunk(data)
 
+    async def _opened(self, payload: Mapping[str, Any], stack: AsyncExitStack) -> httpx.Response:
+        return await stack.enter_async_context(self._http.stream("POST", _CHAT, json=self._body(payload)))
+
+    def _body(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        body = {**payload, "model": self._model}
+        return body if self._budgets else {name: value for name, value in body.items() if name != _BUDGET}
+
+    def _is_too_new(self, payload: Mapping[str, Any], refusal: bytes, status: int) -> bool:
+        """Whether the engine refused a payload for its budget of thinking, which then is not sent again."""
+        refused = (
+            self._budgets and status == httpx.codes.BAD_REQUEST and _BUDGET in payload and _BUDGET.encode() in refusal
+        )
+        self._budgets = self._budgets and not refused
+        return refused
+
     async def ready(self) -> bool:
-        """Whether the engine answers now."""
-        try:
-            response = await self._http.get("/v1/models", timeout=READY_TIMEOUT_S)
-        except httpx.HTTPError:
-            return False
-        return response.status_code == httpx.codes.OK
+        """Whether the engine completes a prompt: seen in the last seconds, or tried now, once for all who ask."""
+        async with self._probing:
+            seen, well = self._sign
+            if time.monotonic() - seen > (FRESH_S if well else STALE_S):
+                question = {"model": self._model, "prompt": "ready", "max_tokens": 1, "temperature": 0}
+                try:
+                    answer = await self._http.post(_COMPLETIONS, json=question, timeout=READY_TIMEOUT_S)
+                    self._saw(answer.status_code == httpx.codes.OK)
+                except httpx.HTTPError:
+                    self._saw(False)
+            return self._sign[1]
+
+    def _saw(self, well: bool) -> None:
+        self._sign = (time.monotonic(), well)
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._http.aclose()
 
+    @asynccontextmanager
+    async def _service_errors(self) -> AsyncIterator[None]:
+        """Tells transport errors as service errors."""
+        try:
+            yield
+        except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout) as error:
+            raise EngineTimeout("the engine did not answer in time; try again, or ask for fewer tokens") from error
+        except (httpx.HTTPError, httpx.StreamError, ValueError) as error:
+            self._saw(False)
+            raise EngineUnavailable(
+                f"the engine cannot be reached ({type(error).__name__}); try again in a moment"
+            ) from error
 
-@asynccontextmanager
-async def _service_errors() -> AsyncIterator[None]:
-    """Tells transport errors as service errors."""
-    try:
-        yield
-    except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout) as error:
-        raise EngineTimeout("the engine did not answer in time; try again, or ask for fewer tokens") from error
-    except (httpx.HTTPError, httpx.StreamError, ValueError) as error:
-        raise EngineUnavailable(
-            f"the engine cannot be reached ({type(error).__name__}); try again in a moment"
-        ) from error
+
+async def _refusal(response: httpx.Response) -> bytes:
+    """The body of an answer that is no stream."""
+    return b"" if response.status_code == httpx.codes.OK else await response.aread()
 
 
 async def _before(deadline: float, lines: AsyncIterator[str]) -> AsyncIterator[str]:

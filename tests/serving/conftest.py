@@ -64,8 +64,8 @@ class FakeEngine:
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         if not self.up:
             raise httpx.ConnectError("refused", request=request)
-        if request.url.path == "/v1/models":
-            return httpx.Response(200, json={"data": []})
+        if request.url.path == "/v1/completions":  # whether it is ready
+            return httpx.Response(200, json={"choices": [{"text": "!"}]})
         body = json.loads(await request.aread())
         if body["max_tokens"] == INTENT_MAX_TOKENS and not body.get("tools"):
             self.intents_asked.append(body["messages"][-1]["content"])
