@@ -26,7 +26,7 @@ from serving.hardware import Hardware, NumericPath
 
 START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 30
-POLL_S = 0.2
+POLL_S = 0.1
 _ROOT = Path(__file__).resolve().parent.parent
 
 
