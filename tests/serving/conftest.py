@@ -137,8 +137,7 @@ def h() -> type[Helpers]:
     return Helpers
 
 
-@pytest.fixture(scope="session")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+def make_release(store: ArtifactStore) -> Release:
     """A release folder with everything but weights; one token a byte."""
 
     def make(folder: Path) -> None:
@@ -160,8 +159,12 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
         }
         (folder / "release.json").write_text(json.dumps(info))
 
-    store = ArtifactStore(tmp_path_factory.mktemp("releases"))
     return store.build(Release, make, inputs={}, section=None, code="test")
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return make_release(ArtifactStore(tmp_path_factory.mktemp("releases")))
 
 
 @pytest.fixture
