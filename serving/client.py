@@ -24,6 +24,7 @@ FRESH_S = 5.0  # for so long a sign of life holds
 STALE_S = 1.0  # and its absence
 _CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 _BUDGET = "thinking_token_budget"
+_GAVE_UP = ("abort", "error")  # finish reasons of an engine that stops, or failed: what it said is no answer
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class EngineClient:
         if not isinstance(body, dict):
             raise EngineUnavailable("the engine's answer is not a JSON object")
         self._saw(True)
-        return body
+        return _kept_up(body)
 
     async def stream(self, payload: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The chunks of a streamed chat completion, usage included; raises like `complete`, at any point."""
@@ -222,7 +223,15 @@ def _chunk(data: str) -> dict[str, Any]:
     chunk = json.loads(data)
     if not isinstance(chunk, dict) or "error" in chunk:
         raise EngineUnavailable("the engine failed in the middle of its answer")
-    return chunk
+    return _kept_up(chunk)
+
+
+def _kept_up(body: dict[str, Any]) -> dict[str, Any]:
+    """The body or chunk, if the engine did not give up with it."""
+    choices = body.get("choices")
+    if isinstance(choices, list) and any(isinstance(c, dict) and c.get("finish_reason") in _GAVE_UP for c in choices):
+        raise EngineUnavailable("the engine gave up in the middle of its answer; try again in a moment")
+    return body
 
 
 def _raise_for(status: int, content: bytes) -> None:

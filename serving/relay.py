@@ -68,9 +68,9 @@ class Relay:
         message: dict[str, Any] = {"content": content or None, **called}
         if reasoning:
             message |= {"reasoning": reasoning, "reasoning_content": reasoning}
-        known = {**kefu, "thinking": self._thought(request, account)}
+        kefu = {**kefu, "thinking": self._thought(request, account)}
         logged = {"content": logprobs} if logprobs else None
-        return envelope.body(message, account.finish_reason, account.usage.public(), known, logprobs=logged)
+        return envelope.body(message, account.finish_reason, account.usage.public(), kefu, logprobs=logged)
 
     async def stream(
         self, request: ChatRequest, envelope: Envelope, kefu: Mapping[str, Any]
@@ -82,9 +82,8 @@ class Relay:
             yield envelope.chunk({**role, **delta}, **extra)
             role = {}
         usage = account.usage.public() if request.with_usage else None
-        for chunk in envelope.ending(
-            account.finish_reason, usage, {**kefu, "thinking": self._thought(request, account)}
-        ):
+        kefu = {**kefu, "thinking": self._thought(request, account)}
+        for chunk in envelope.ending(account.finish_reason, usage, kefu):
             yield chunk
 
     def _account(self, request: ChatRequest) -> _Account:

@@ -161,6 +161,14 @@ async def test_error_in_the_middle_of_a_stream_is_told_in_the_stream(chat: Any, 
     assert events[0]["choices"][0]["delta"]["content"] == "He" and events[-1]["error"]["type"] == "server_error"
 
 
+@pytest.mark.parametrize("tools", [None, [TOOL]])
+async def test_an_engine_that_gives_up_has_not_answered(chat: Any, engine: Any, h: Any, tools: Any) -> None:
+    engine.say(h.message("Your order is", finish_reason="abort"))  # as vLLM says it when it is stopped
+    assert (await chat.post("hi there", tools=tools)).status_code == 503
+    events = h.events((await chat.post("hi there", tools=[TOOL], stream=True)).text)
+    assert events[-1]["error"]["type"] == "server_error"
+
+
 async def test_api_keys(settings: GatewaySettings, engine: Any, shop: Any) -> None:
     guarded = dataclasses.replace(settings, host="0.0.0.0", api_keys=("sk-1", "sk-2"))
     app = create_app(guarded, transport=httpx.MockTransport(engine))
