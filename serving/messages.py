@@ -8,23 +8,24 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from data.schema import Message
+from serving.body import Body
 from serving.errors import BadRequest
 from serving.reasoning import clean, split
 
 _LIKE_SYSTEM = ("system", "developer")  # the template knows the first alone
 
 
-class TextPart(BaseModel):
+class TextPart(Body):
     """A piece of text."""
 
     type: Literal["text"]
     text: str
 
 
-class RefusalPart(BaseModel):
+class RefusalPart(Body):
     """What an assistant refused to answer; read as text."""
 
     type: Literal["refusal"]
@@ -34,8 +35,10 @@ class RefusalPart(BaseModel):
 Part = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
 
 
-class CalledFunction(BaseModel):
+class CalledFunction(Body):
     """The function that an assistant called; `arguments` is JSON text."""
+
+    model_config = ConfigDict(extra="ignore")
 
     name: str = Field(min_length=1)
     arguments: str = "{}"
@@ -52,15 +55,17 @@ class CalledFunction(BaseModel):
         return text or "{}"
 
 
-class CalledTool(BaseModel):
-    """One entry of an assistant's `tool_calls`."""
+class CalledTool(Body):
+    """One entry of an assistant's `tool_calls`; what SDKs add to it, such as `index`, is left out."""
+
+    model_config = ConfigDict(extra="ignore")
 
     id: str
     type: Literal["function"] = "function"
     function: CalledFunction
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(Body):
     """A message as callers send it."""
 
     model_config = ConfigDict(extra="ignore")

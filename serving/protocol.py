@@ -10,9 +10,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from data.schema import Message
+from serving.body import Body
 from serving.errors import BadRequest
 from serving.messages import ChatMessage, for_agent
 from serving.response_format import ResponseFormat
@@ -42,28 +43,22 @@ Text = Annotated[str, Field(max_length=512)]
 StopText = Annotated[str, Field(min_length=1, max_length=256)]
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Body):
     """What a stream carries beside the answer."""
-
-    model_config = ConfigDict(extra="forbid")
 
     include_usage: bool | None = Field(False, description="the last chunk carries the usage")
     include_obfuscation: bool | None = Field(None, description="taken; streams carry no padding")
 
 
-class TemplateOptions(BaseModel):
+class TemplateOptions(Body):
     """The two switches where vLLM's clients put them."""
-
-    model_config = ConfigDict(extra="forbid")
 
     enable_thinking: bool | Literal["auto"] | None = None
     return_reasoning: bool | None = None
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(Body):
     """The body of POST /v1/chat/completions. Non-empty `tools` or `functions` mean model mode, else agent mode."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     messages: list[ChatMessage] = Field(min_length=1)

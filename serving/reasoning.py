@@ -58,11 +58,13 @@ class Splitter:
         ready, self._held = self._held[:certain], self._held[certain:]
         yield from self._give(ready)
 
-    def end(self) -> Iterator[Part]:
-        """What was held back when the stream ended; a mark that was cut there is left out, but for a lone `<`."""
+    def end(self, *, cut: bool = True) -> Iterator[Part]:
+        """What was held back when the text ended. `cut`: a mark that begins at its end was cut there, and is left out, but for a
+        lone `<`; else something that is no text follows, and there is no mark."""
         rest, self._held = self._held, ""
-        cut = _mark_begun(rest, self._awaited())
-        yield from self._give(rest[: len(rest) - cut] if cut > 1 else rest)
+        begun = _mark_begun(rest, self._awaited()) if cut else 0
+        yield from self._give(rest[: len(rest) - begun] if begun > 1 else rest)
+        self._joints.update(self._ends)
 
     def _awaited(self) -> Sequence[str]:
         return _BLOCKS[self._kind] if self._kind in _BLOCKS else tuple(self._marks)

@@ -6,26 +6,24 @@ Not covered: agent mode, where the server words a part of the answers itself.
 from typing import Annotated, Any, Literal
 
 from jsonschema import Draft202012Validator, SchemaError
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from serving.body import Body
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class TextFormat(_Strict):
+class TextFormat(Body):
     """Plain text, the default."""
 
     type: Literal["text"]
 
 
-class JsonObjectFormat(_Strict):
+class JsonObjectFormat(Body):
     """Some JSON object."""
 
     type: Literal["json_object"]
 
 
-class NamedSchema(_Strict):
+class NamedSchema(Body):
     """A JSON schema under a name."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -43,7 +41,7 @@ class NamedSchema(_Strict):
         return schema
 
 
-class JsonSchemaFormat(_Strict):
+class JsonSchemaFormat(Body):
     """JSON that fits a schema."""
 
     type: Literal["json_schema"]

@@ -8,18 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from serving.body import Body
 from serving.errors import BadRequest
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class FunctionSpec(_Strict):
+class FunctionSpec(Body):
     """A function that the caller can run; `parameters` is a JSON schema of its arguments."""
 
     name: Name
@@ -28,34 +25,34 @@ class FunctionSpec(_Strict):
     strict: bool | None = Field(None, description="true: the engine writes no arguments but such as fit `parameters`")
 
 
-class CallerTool(_Strict):
+class CallerTool(Body):
     """One entry of `tools`."""
 
     type: Literal["function"]
     function: FunctionSpec
 
 
-class FunctionName(_Strict):
+class FunctionName(Body):
     """A function by its name."""
 
     name: Name
 
 
-class NamedTool(_Strict):
+class NamedTool(Body):
     """One tool by its name."""
 
     type: Literal["function"]
     function: FunctionName
 
 
-class AllowedTools(_Strict):
+class AllowedTools(Body):
     """Some of the tools, and whether one of them must be called."""
 
     mode: Literal["auto", "required"]
     tools: list[NamedTool] = Field(min_length=1)
 
 
-class AllowedChoice(_Strict):
+class AllowedChoice(Body):
     """A choice among some of the tools."""
 
     type: Literal["allowed_tools"]

@@ -1,5 +1,6 @@
 """An endpoint over a real SQLite shop and a real release folder; only the engine is faked, at the wire."""
 
+import contextlib
 import json
 import shutil
 import threading
@@ -249,9 +250,9 @@ def chat(client: httpx.AsyncClient) -> Chat:
     return Chat(client)
 
 
-@pytest.fixture
-def served(app: FastAPI) -> Iterator[str]:
-    """The application behind a real socket; gives its base URL."""
+@contextlib.contextmanager
+def listening(app: FastAPI) -> Iterator[str]:
+    """An application behind a real socket; gives its base URL."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -262,3 +263,10 @@ def served(app: FastAPI) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture
+def served(app: FastAPI) -> Iterator[str]:
+    """The application behind a real socket; gives its base URL."""
+    with listening(app) as url:
+        yield url

@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import json
+import socket
 import time
 from typing import Any
 
@@ -12,6 +14,7 @@ from fastapi import FastAPI
 from data.errors import BadInput
 from serving.gateway import create_app
 from serving.settings import GatewaySettings
+from tests.serving.conftest import listening
 
 CHAT = "/v1/chat/completions"
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
@@ -221,7 +224,10 @@ async def test_a_bug_of_ours_is_a_500_that_tells_nothing(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("tools", [None, [TOOL]])
-def test_a_client_that_goes_away_stops_the_engine(served: str, engine: Any, stream: bool, tools: Any) -> None:
+@pytest.mark.parametrize("keep_alive_s", [15, 0.05])  # the stream has not begun; it has, and keeps alive
+def test_a_client_that_goes_away_stops_the_engine(
+    settings: GatewaySettings, engine: Any, shop: Any, stream: bool, tools: Any, keep_alive_s: float
+) -> None:
     stopped: list[float] = []
 
     async def slow(_body: dict[str, Any]) -> None:
@@ -233,12 +239,22 @@ def test_a_client_that_goes_away_stops_the_engine(served: str, engine: Any, stre
 
     engine.say(slow)
     body = {"model": "kefu", "messages": [{"role": "user", "content": "hi there"}], "stream": stream, "tools": tools}
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{served}{CHAT}", json=body, timeout=0.3)
-    left = time.monotonic()
-    while not stopped and time.monotonic() < left + 2:
-        time.sleep(0.02)
+    app = create_app(dataclasses.replace(settings, keep_alive_s=keep_alive_s), transport=httpx.MockTransport(engine))
+    with listening(app) as url:
+        left = leave(url, body)
+        while not stopped and time.monotonic() < left + 2:
+            time.sleep(0.02)
     assert stopped and stopped[0] - left < 1
+
+
+def leave(url: str, body: dict[str, Any]) -> float:
+    """Asks, reads nothing, and goes away a moment later; gives when."""
+    address, raw = httpx.URL(url), json.dumps(body).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: kefu\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}"
+    with socket.create_connection((address.host, address.port or 80)) as client:
+        client.sendall(f"{head}\r\n\r\n".encode() + raw)
+        time.sleep(0.25)
+    return time.monotonic()
 
 
 def test_a_client_that_leaves_in_the_middle_of_a_stream_stops_the_engine(served: str, engine: Any) -> None:

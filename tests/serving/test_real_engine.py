@@ -2,14 +2,12 @@
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from data.artifact import ArtifactStore
 from data.chat import THINK_OPEN
@@ -20,7 +18,7 @@ from serving.gateway import create_app
 from serving.release import Release
 from serving.settings import GatewaySettings
 from serving.supervisor import Supervisor, supervised
-from tests.serving.conftest import KEY
+from tests.serving.conftest import KEY, listening
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 TOOL = {
@@ -62,14 +60,8 @@ def url(engine_url: str, release: Release, tmp_path_factory: pytest.TempPathFact
         conversations_url=f"sqlite:///{folder}/conversations.db",
         predict_intent=False,
     )
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
+    with listening(create_app(settings)) as url:
+        yield url
 
 
 def asked(text: str = "hm", **fields: Any) -> dict[str, Any]:

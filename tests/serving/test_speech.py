@@ -34,6 +34,8 @@ def test_an_engine_without_parsers(raw: str, where: list[int], calls: bool) -> N
 @settings(max_examples=60)
 @given(raws, cuts, st.booleans(), st.booleans())
 @example(NESTED, [3, 17, 20], False, True)
+@example(f"<tool<tool_call>\n{CALLS[0]}\n</tool_call>", [], False, True)  # no mark that was cut
+@example("a</thi</think>b", [3], True, True)
 @example("I wonder<tool_call>\n{", [4], True, True)
 def test_an_engine_with_parsers(raw: str, where: list[int], thinking: bool, calls: bool) -> None:
     content, reasoning, called = heard(parsed_stream(raw, where, thinking=thinking, calls=calls), calls)
