@@ -15,12 +15,7 @@ Reason = Literal["asked", "arithmetic", "dates", "conditions", "comparison", "le
 
 ENOUGH = 2  # points from which thinking pays
 LONG = 60  # words; a Chinese character is about 0.6 of one
-SHARES: Mapping[str, float] = {
-    "minimal": 0.0,
-    "none": 0.0,
-    "low": 0.25,
-    "medium": 0.5,
-}  # of the budget, by reasoning_effort
+SHARES: Mapping[str, float] = {"none": 0.0, "minimal": 0.0, "low": 0.25, "medium": 0.5}  # of the budget, by effort
 HARD_INTENTS = frozenset({"billing_inquiry", "coupon_promotion", "return_policy", "membership_points"})
 EASY_INTENTS = frozenset({"human_agent", "account_access", "order_status", "delivery_tracking", "out_of_scope"})
 
@@ -34,8 +29,8 @@ _HALVES = re.compile(
 )
 _OPERATION = re.compile(r"\d\s*[*×x+÷]\s*\d|\d\s*%|满\s*\d+\s*减\s*\d+|\b\d+ off\b", re.IGNORECASE)
 _AMOUNT = re.compile(
-    r"\bhow much\b|\btotal\b|\bdifference\b|\beach\b|\bsum\b|\bleft to pay\b|\binstal?lments?\b|\bcharged\b|\brefunded\b"
-    r"|\bwhat is my refund\b|\bcosts?\b|\bover \d+|\bpoints\b"
+    r"\bhow much\b|\btotal\b|\bdifference\b|\beach\b|\bsum\b|\bleft to pay\b|\binstal?lments?\b|\bcharged\b|\brefund(?:ed)?\b"
+    r"|\bcosts?\b|\bover \d+|\bpoints\b"
     r"|多少钱?|一共|合计|总共|差价|分\s*\d+\s*期|每[件期个月]|积分|扣了?我|退了?我|包邮",
     re.IGNORECASE,
 )
