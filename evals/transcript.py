@@ -19,7 +19,7 @@ MARKS = (THINK_OPEN, THINK_CLOSE, CALL_OPEN, CALL_CLOSE, RESPONSE, "</tool_respo
 _BLOCK = re.compile(
     r"<tool_(call)>(.*?)(?:</tool_call>|\Z)|<tool_response>.*?(?:</tool_response>|(?=<tool_call>)|\Z)", re.DOTALL
 )
-_TURNS_THINKING = (THINK_OPEN, THINK_CLOSE, CALL_CLOSE)
+_TURNS_THINKING = (THINK_OPEN, THINK_CLOSE)
 _STRAY = re.compile("|".join(map(re.escape, MARKS)))
 
 

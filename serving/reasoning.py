@@ -18,8 +18,8 @@ _BLOCKS: Mapping[str, Sequence[str]] = {"call": (CALL_CLOSE,), "response": (RESP
 _THINKING: Mapping[str, Kind | None] = {THINK_OPEN: "reasoning", THINK_CLOSE: "content"}
 MARKS: Mapping[str, Kind | None] = {
     **_THINKING,
-    CALL_OPEN: "call",  # it ends thinking, too
-    CALL_CLOSE: "content",
+    CALL_OPEN: "call",
+    CALL_CLOSE: None,
     RESPONSE_OPEN: "response",
     RESPONSE_CLOSE: None,
     END_OF_TURN: None,
@@ -51,7 +51,8 @@ class Splitter:
             self._held = self._held[found.end() :]
             self._joints.update(self._ends)
             self._kind = self._marks[found.group()] or self._outside
-            self._outside = self._outside if self._kind in _BLOCKS else self._kind
+            if self._kind != "response":  # which leaves what it stands in as it was; a call ends thinking
+                self._outside = "content" if self._kind == "call" else self._kind
         if self._kind in _BLOCKS:
             return
         certain = len(self._held) - _mark_begun(self._held, self._awaited())

@@ -32,7 +32,7 @@ def main() -> None:
         conversations_url=f"sqlite:///{given.folder}/conversations.db",
         predict_intent=False,  # it would be a second engine call, after the answer
     )
-    uvicorn.run(create_app(settings), host="127.0.0.1", port=given.port, log_level="warning", access_log=False)
+    uvicorn.run(create_app(settings), host="127.0.0.1", port=given.port, log_level="warning", timeout_keep_alive=60)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class FakeEngine:
 
     replies: list[Reply] = field(default_factory=list)
     intent: str = "order_status"
-    requests: list[dict[str, Any]] = field(default_factory=list)  # without the intent calls
+    requests: list[dict[str, Any]] = field(default_factory=list, repr=False)  # without the intent calls
     intents_asked: list[str] = field(default_factory=list)
     up: bool = True
 

@@ -36,7 +36,7 @@ MEBI = 2**20
 
 @dataclass
 class Figures:
-    """Milliseconds at the 50th and 99th percentile, and MiB of the gateway's memory."""
+    """Milliseconds at the 50th and 99th percentile, the gateway's CPU time a request in ms, and MiB of its memory."""
 
     requests: int = 0
     rate: float = 0.0
@@ -45,6 +45,7 @@ class Figures:
     control_p99: float = 0.0
     gateway_p50: float = 0.0
     gateway_p99: float = 0.0
+    cpu: float = 0.0
     memory: list[float] = field(default_factory=list)
 
     @property
@@ -57,7 +58,7 @@ class Caller:
     """Posts requests over keep-alive connections; as cheap as a client can be."""
 
     def __init__(self, port: int, token: str) -> None:
-        self._port, self._token = port, token
+        self.port, self.token = port, token
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self.sent = 0
         self.failed = 0
@@ -73,9 +74,10 @@ class Caller:
         raw = json.dumps(question).encode()
         head = (
             "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            f"X-Customer-Token: {self._token}\r\nContent-Length: {len(raw)}\r\n\r\n"
+            f"X-Customer-Token: {self.token}\r\nContent-Length: {len(raw)}\r\n\r\n"
         )
-        pair = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        self._idle = [pair for pair in self._idle if not pair[0].at_eof()]
+        pair = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self.port)
         pair[1].write(head.encode() + raw)
         answer = await pair[0].readuntil(b"\r\n\r\n")
         size = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:"))
@@ -114,7 +116,7 @@ async def measured(control: Caller, gateway: Caller, process: psutil.Process, ra
     for caller in (control, gateway):
         await caller.as_many(WARM)
     times: dict[str, list[float]] = {"control": [], "gateway": []}
-    memory = [process.memory_info().rss / MEBI]
+    memory, cpu = [process.memory_info().rss / MEBI], sum(process.cpu_times()[:2])
     for _ in range(max(1, round(seconds / TURN_S))):
         times["control"] += await control.at_a_rate(rate, min(TURN_S, seconds))
         times["gateway"] += await gateway.at_a_rate(rate, min(TURN_S, seconds))
@@ -123,6 +125,7 @@ async def measured(control: Caller, gateway: Caller, process: psutil.Process, ra
     figures = Figures(
         len(times["gateway"]), rate, control.failed + gateway.failed, float(p50), float(p99), memory=memory
     )
+    figures.cpu = 1000 * (sum(process.cpu_times()[:2]) - cpu) / figures.requests
     figures.gateway_p50, figures.gateway_p99 = (float(np.percentile(times["gateway"], s)) * 1000 for s in (50, 99))
     return figures
 
@@ -188,12 +191,13 @@ def main() -> None:
     with processes() as (control, gateway, process):
         figures = asyncio.run(measured(control, gateway, process, given.rate, given.seconds))
         if given.requests:
-            figures.memory = asyncio.run(memory_over(Caller(gateway._port, gateway._token), process, given.requests))
+            figures.memory = asyncio.run(memory_over(Caller(gateway.port, gateway.token), process, given.requests))
     p50, p99 = figures.overhead
     print(f"{figures.requests} requests at {figures.rate:g} a second, {figures.failed} failed")
     print(f"control  p50 {figures.control_p50:7.2f} ms   p99 {figures.control_p99:7.2f} ms")
     print(f"gateway  p50 {figures.gateway_p50:7.2f} ms   p99 {figures.gateway_p99:7.2f} ms")
     print(f"overhead p50 {p50:7.2f} ms   p99 {p99:7.2f} ms   (bars: 2 and 8)")
+    print(f"CPU of the gateway {figures.cpu:.2f} ms a request")
     print("memory  ", " ".join(f"{size:.0f}" for size in figures.memory), "MiB")
     print(json.dumps({**asdict(figures), "overhead_p50": p50, "overhead_p99": p99}))
 

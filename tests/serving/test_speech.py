@@ -27,8 +27,12 @@ def heard(deltas: Any, calls: bool = True) -> Heard:
 @given(raws, cuts, st.booleans())
 @example(NESTED, [3, 17, 20], True)
 @example("<think>a</thi", [2, 9], True)
+@example("<think>a</tool_call>b", [9], True)
 def test_an_engine_without_parsers(raw: str, where: list[int], calls: bool) -> None:
-    assert heard(plain_stream(raw, where), calls) == heard(plain_stream(raw, []), calls)
+    content, reasoning, called = heard(plain_stream(raw, where), calls)
+    assert (content, reasoning, called) == heard(plain_stream(raw, []), calls)
+    due = transcript(raw, thinking=False, calls=calls)
+    assert squeezed(content) == squeezed(due.content) and squeezed(reasoning) == squeezed(due.reasoning)
 
 
 @settings(max_examples=60)
@@ -36,6 +40,7 @@ def test_an_engine_without_parsers(raw: str, where: list[int], calls: bool) -> N
 @example(NESTED, [3, 17, 20], False, True)
 @example(f"<tool<tool_call>\n{CALLS[0]}\n</tool_call>", [], False, True)  # no mark that was cut
 @example("a</thi</think>b", [3], True, True)
+@example("Your order</tool_call>Your order", [], True, True)  # a stray mark ends no thinking
 @example("I wonder<tool_call>\n{", [4], True, True)
 def test_an_engine_with_parsers(raw: str, where: list[int], thinking: bool, calls: bool) -> None:
     content, reasoning, called = heard(parsed_stream(raw, where, thinking=thinking, calls=calls), calls)
