@@ -112,6 +112,18 @@ def squeezed(text: str) -> str:
     return "".join(text.replace("\x00", "").split())
 
 
+def alike(text: str, due: Transcript) -> bool:
+    """Whether a text is what was due. An engine's parser swallows a broken call: what looks like a mark's start before it then
+    looks cut off, and is left out."""
+    got, whole = squeezed(text), squeezed(due.content)
+    if got == whole or not due.broken:
+        return got == whole
+    left = (
+        whole.removeprefix(got) if whole.startswith(got) else whole
+    )  # with nothing left, the server has words of its own
+    return any(mark.startswith(left) for mark in MARKS)
+
+
 async def ask(endpoint: Endpoint, messages: list[dict[str, Any]], **body: Any) -> tuple[Any, str]:
     """(content, reasoning, calls) and the finish reason, of a stream or of a whole."""
     request = ChatRequest.model_validate({"model": "kefu", "messages": messages, **body})
@@ -150,7 +162,7 @@ async def check_relay(endpoint: Endpoint, wire: Wire, histories: Iterable[str] =
         assert not any(mark in answer + reasoning for mark in MARKS), "a mark leaks"
         assert calls == [(call.name, call.arguments) for call in due.calls]
         assert answer or calls, "an empty answer"
-        assert squeezed(answer) == squeezed(due.content) or due.empty
+        assert due.empty or alike(answer, due)
         assert squeezed(reasoning) == (squeezed(due.reasoning) if shown else "")
         assert finish == (("function_call" if choice == "functions" else "tool_calls") if calls else "stop")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from evals.transcript import transcript
 from serving.speech import Speech
-from tests.serving.test_matrix import CALLS, cuts, raws, squeezed
+from tests.serving.test_matrix import CALLS, alike, cuts, raws, squeezed
 from tests.serving.wire import parsed_stream, plain_stream
 
 Heard = tuple[str, str, list[tuple[str, str]]]
@@ -39,11 +39,12 @@ def test_an_engine_without_parsers(raw: str, where: list[int], calls: bool) -> N
 @given(raws, cuts, st.booleans(), st.booleans())
 @example(NESTED, [3, 17, 20], False, True)
 @example(f"<tool<tool_call>\n{CALLS[0]}\n</tool_call>", [], False, True)  # no mark that was cut
+@example("<tool<tool_call>\njunk\n</tool_call>", [], False, True)
 @example("a</thi</think>b", [3], True, True)
 @example("Your order</tool_call>Your order", [], True, True)  # a stray mark ends no thinking
 @example("I wonder<tool_call>\n{", [4], True, True)
 def test_an_engine_with_parsers(raw: str, where: list[int], thinking: bool, calls: bool) -> None:
     content, reasoning, called = heard(parsed_stream(raw, where, thinking=thinking, calls=calls), calls)
     due = transcript(raw, thinking=thinking, calls=calls)
-    assert squeezed(content) == squeezed(due.content) and squeezed(reasoning) == squeezed(due.reasoning)
+    assert alike(content, due) and squeezed(reasoning) == squeezed(due.reasoning)
     assert [name for name, _ in called] == [call.name for call in due.calls]
