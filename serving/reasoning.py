@@ -60,8 +60,8 @@ class Splitter:
         yield from self._give(ready)
 
     def end(self, *, cut: bool = True) -> Iterator[Part]:
-        """What was held back when the text ended. `cut`: a mark that begins at its end was cut there, and is left out, but for a
-        lone `<`; else something that is no text follows, and there is no mark."""
+        """What was held back when the text ended. `cut`: a mark that begins at its end was cut there, and is left out, but
+        for a lone `<`; else something that is no text follows, and there is no mark."""
         rest, self._held = self._held, ""
         begun = _mark_begun(rest, self._awaited()) if cut else 0
         yield from self._give(rest[: len(rest) - begun] if begun > 1 else rest)
