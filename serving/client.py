@@ -22,7 +22,7 @@ CONNECT_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 5.0
 FRESH_S = 5.0  # for so long a sign of life holds
 STALE_S = 1.0  # and its absence
-_CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+_HEADERS = {"Content-Type": "application/json", "Accept": "*/*"}
 _BUDGET = "thinking_token_budget"
 _GAVE_UP = ("abort", "error")  # finish reasons of an engine that stops, or failed: what it said is no answer
 
@@ -112,13 +112,10 @@ class EngineClient:
         self._sign = (-math.inf, False)  # when the engine was last seen, and whether it completed a prompt
         self._probing = asyncio.Lock()
         self._budgets = True  # whether the engine takes a budget of thinking; one without a reasoning parser does not
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            transport=transport,
-            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
-            trust_env=False,
-        )
+        # httpx's transport alone: its client's cookies, redirects and merging of addresses cost more than the rest of a call
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        self._transport = transport or httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        self._chat, self._completions = (httpx.URL(f"{base_url.rstrip('/')}/v1/{p}completions") for p in ("chat/", ""))
 
     async def complete(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """One chat completion, as the engine's JSON.
@@ -126,12 +123,12 @@ class EngineClient:
         Raises:
             BadRequest, EngineUnavailable, EngineTimeout: as the engine answered, or did not.
         """
-        async with self._service_errors(), asyncio.timeout(self._timeout_s):
-            response = await self._http.post(_CHAT, json=self._body(payload))
-            if self._is_too_new(payload, response.content, response.status_code):
-                response = await self._http.post(_CHAT, json=self._body(payload))
-            _raise_for(response.status_code, response.content)
-            body = response.json()
+        async with self._service_errors(), asyncio.timeout(self._timeout_s), AsyncExitStack() as stack:
+            response = await self._opened(payload, stack)
+            if self._is_too_new(payload, await response.aread(), response.status_code):
+                response = await self._opened(payload, stack)
+            _raise_for(response.status_code, await response.aread())
+            body = json.loads(response.content)
         if not isinstance(body, dict):
             raise EngineUnavailable("the engine's answer is not a JSON object")
         self._saw(True)
@@ -156,7 +153,18 @@ class EngineClient:
                     yield _chunk(data)
 
     async def _opened(self, payload: Mapping[str, Any], stack: AsyncExitStack) -> httpx.Response:
-        return await stack.enter_async_context(self._http.stream("POST", _CHAT, json=self._body(payload)))
+        """The head of an answer, which is closed with the stack."""
+        response = await self._post(self._chat, self._body(payload), self._timeout_s)
+        stack.push_async_callback(response.aclose)
+        return response
+
+    async def _post(self, url: httpx.URL, body: Mapping[str, Any], timeout_s: float) -> httpx.Response:
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S).as_dict()
+        request = httpx.Request("POST", url, headers=_HEADERS, content=content, extensions={"timeout": timeout})
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        return response
 
     def _body(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         body = {**payload, "model": self._model}
@@ -177,9 +185,11 @@ class EngineClient:
             if time.monotonic() - seen > (FRESH_S if well else STALE_S):
                 question = {"model": self._model, "prompt": "ready", "max_tokens": 1, "temperature": 0}
                 try:
-                    answer = await self._http.post(_COMPLETIONS, json=question, timeout=READY_TIMEOUT_S)
+                    async with asyncio.timeout(READY_TIMEOUT_S):
+                        answer = await self._post(self._completions, question, READY_TIMEOUT_S)
+                        await answer.aread()
                     self._saw(answer.status_code == httpx.codes.OK)
-                except httpx.HTTPError:
+                except (httpx.HTTPError, TimeoutError):
                     self._saw(False)
             return self._sign[1]
 
@@ -188,7 +198,7 @@ class EngineClient:
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._http.aclose()
+        await self._transport.aclose()
 
     @asynccontextmanager
     async def _service_errors(self) -> AsyncIterator[None]:
