@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -37,7 +37,12 @@ class Usage:
     cached: int = 0  # of the prompt's
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.reasoning + other.reasoning,
+            self.cached + other.cached,
+        )
 
     @classmethod
     def of(cls, usage: Mapping[str, Any] | None) -> "Usage":

@@ -5,7 +5,8 @@ anywhere in a stream. Not covered: deciding whether to think.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Literal
 
 from data.chat import CALL_CLOSE, CALL_OPEN, END_OF_TURN, THINK_CLOSE, THINK_OPEN
@@ -14,7 +15,7 @@ Kind = Literal["content", "reasoning", "call", "response"]
 Part = tuple[Kind, str]
 RESPONSE_OPEN, RESPONSE_CLOSE = "<tool_response>", "</tool_response>"
 # What ends a block; it is given whole. A call begins wherever its mark stands, as engines' parsers find it.
-_BLOCKS: Mapping[str, Sequence[str]] = {"call": (CALL_CLOSE,), "response": (RESPONSE_CLOSE, CALL_OPEN)}
+_BLOCKS: Mapping[str, tuple[str, ...]] = {"call": (CALL_CLOSE,), "response": (RESPONSE_CLOSE, CALL_OPEN)}
 _THINKING: Mapping[str, Kind | None] = {THINK_OPEN: "reasoning", THINK_CLOSE: "content"}
 MARKS: Mapping[str, Kind | None] = {
     **_THINKING,
@@ -40,13 +41,14 @@ class Splitter:
     def __init__(self, marks: Mapping[str, Kind | None], start: Kind = "content") -> None:
         """`marks`: what the text after each mark is; after None it is what it was before, or before a block."""
         self._marks, self._kind, self._outside, self._held = marks, start, start, ""
+        self._all = tuple(marks)
         self._ends: dict[Kind, str] = {}  # of what was given: it may be the start of a mark that the next piece ends
         self._joints: set[Kind] = set()  # where a mark was taken out after it
 
     def feed(self, text: str) -> Iterator[Part]:
         """Takes a piece and gives what is certain by now. The start of a mark is held back, and a block until its end."""
         self._held += text
-        while found := re.search("|".join(map(re.escape, self._awaited())), self._held):
+        while found := _pattern(self._awaited()).search(self._held):
             yield from self._give(self._held[: found.start()])
             self._held = self._held[found.end() :]
             self._joints.update(self._ends)
@@ -67,8 +69,8 @@ class Splitter:
         yield from self._give(rest[: len(rest) - begun] if begun > 1 else rest)
         self._joints.update(self._ends)
 
-    def _awaited(self) -> Sequence[str]:
-        return _BLOCKS[self._kind] if self._kind in _BLOCKS else tuple(self._marks)
+    def _awaited(self) -> tuple[str, ...]:
+        return _BLOCKS.get(self._kind, self._all)
 
     def _give(self, text: str) -> Iterator[Part]:
         if not text:
@@ -78,7 +80,7 @@ class Splitter:
             return
         before = self._ends.get(self._kind, "")
         # two ends that meet because a mark between them was taken out must not make a new mark
-        text = f" {text}" if self._kind in self._joints and _mark_begun(before, tuple(self._marks)) else text
+        text = f" {text}" if self._kind in self._joints and _mark_begun(before, self._all) else text
         self._joints.discard(self._kind)
         self._ends[self._kind] = (before + text)[-_LONGEST:]
         yield self._kind, text
@@ -110,7 +112,19 @@ def clean(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def _mark_begun(text: str, marks: Sequence[str]) -> int:
+def _mark_begun(text: str, marks: tuple[str, ...]) -> int:
     """How many characters at the end of `text` may be the beginning of a mark."""
-    longest = max(map(len, marks)) - 1
-    return next((n for n in range(min(longest, len(text)), 0, -1) if any(m.startswith(text[-n:]) for m in marks)), 0)
+    beginnings, longest = _beginnings(marks)
+    return next((n for n in range(min(longest, len(text)), 0, -1) if text[-n:] in beginnings), 0)
+
+
+@cache
+def _beginnings(marks: tuple[str, ...]) -> tuple[frozenset[str], int]:
+    """All that a mark may begin with, short of the whole of it, and the length of the longest."""
+    found = frozenset(mark[:n] for mark in marks for n in range(1, len(mark)))
+    return found, max(map(len, found))
+
+
+@cache
+def _pattern(marks: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, marks)))
