@@ -40,11 +40,12 @@ def test_an_engine_without_parsers(raw: str, where: list[int], calls: bool) -> N
 @example(NESTED, [3, 17, 20], False, True)
 @example(f"<tool<tool_call>\n{CALLS[0]}\n</tool_call>", [], False, True)  # no mark that was cut
 @example("<tool<tool_call>\njunk\n</tool_call>", [], False, True)
+@example("1 <", [2], False, True)  # the engine's parser holds the mark's first letter back for ever
 @example("a</thi</think>b", [3], True, True)
 @example("Your order</tool_call>Your order", [], True, True)  # a stray mark ends no thinking
 @example("I wonder<tool_call>\n{", [4], True, True)
 def test_an_engine_with_parsers(raw: str, where: list[int], thinking: bool, calls: bool) -> None:
     content, reasoning, called = heard(parsed_stream(raw, where, thinking=thinking, calls=calls), calls)
     due = transcript(raw, thinking=thinking, calls=calls)
-    assert alike(content, due.content, due.broken) and alike(reasoning, due.reasoning, due.broken)
+    assert alike(content, due.content) and alike(reasoning, due.reasoning)
     assert [name for name, _ in called] == [call.name for call in due.calls]
