@@ -4,7 +4,7 @@ DEVICE := $(if $(shell command -v nvidia-smi),cuda,cpu)
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --no-deps
 BIN := .venv/bin
 
-.PHONY: demo test check verify serve schemas engine clean
+.PHONY: demo test check verify bench serve schemas engine clean
 
 demo: .venv/.$(DEVICE) engine           ## set-up and the whole main job on the embedded model, then a conversation
 	$(BIN)/kefu demo
@@ -21,6 +21,9 @@ check: .venv/.$(DEVICE)                 ## style, types, layers
 verify: .venv/.$(DEVICE) engine check   ## everything that is marked, on a real engine, and the demo
 	$(BIN)/python -m pytest -m "not gpu"
 	$(MAKE) demo
+
+bench: .venv/.$(DEVICE)                 ## what the gateway adds to an answer, and its memory over 100,000 (minutes; an idle machine)
+	$(BIN)/python -m tests.serving.overhead --requests 100000
 
 serve: .venv/.$(DEVICE) engine          ## the champion, with a signed-in demo customer
 	$(BIN)/kefu serve --demo

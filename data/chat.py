@@ -7,6 +7,7 @@ Not covered: trimming a conversation to a window (`serving/memory.py`).
 
 import importlib.util
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
 SPECIAL_TOKENS = (THINK_OPEN, THINK_CLOSE, CALL_OPEN, CALL_CLOSE, "<tool_response>", "</tool_response>")
 INTENT_MAX_TOKENS = 16
+_HAN, _LETTER = re.compile("[\u4e00-\u9fff]"), re.compile("[A-Za-z]")
 
 Task = Literal["intent", "answer", "tool_call", "thinking"]
 
@@ -72,9 +74,8 @@ def template() -> str:
 
 def language_of(text: str) -> Language:
     """`zh` if the text holds more than a trace of Han characters, else `en`: code-mixed Chinese counts as Chinese."""
-    han = sum("\u4e00" <= character <= "\u9fff" for character in text)
-    letters = sum(character.isascii() and character.isalpha() for character in text)
-    return "zh" if han and han * 6 >= letters else "en"
+    han = len(_HAN.findall(text))
+    return "zh" if han and han * 6 >= len(_LETTER.findall(text)) else "en"
 
 
 def intent_messages(text: str, prompts: Prompts) -> tuple[Message, ...]:

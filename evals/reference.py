@@ -77,6 +77,8 @@ class Reference:
             "chat_template_kwargs": {"enable_thinking": thinking},
         }
         limits = {"temperature": 0, "max_tokens": limit}
+        if thinking:  # the gateway sets it, too: at its end the engine closes the thinking
+            limits["thinking_token_budget"] = self._serving.thinking_tokens
         # marks of turns are special tokens, which the engine shows its tool parser and nobody else
         how = {"tool_choice": cell.tool_choice()} if cell.forced else {"skip_special_tokens": cell.choice == "none"}
         key = json.dumps([body, limits, how])

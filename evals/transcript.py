@@ -2,8 +2,8 @@
 
 It reads a whole text at once and knows nothing of the gateway, whose reading it is held against. Thinking ends at `</think>`
 or at a call; a call is a `<tool_call>` block whose JSON object has a name and an object of arguments (its last brace and
-mark may be cut off). After the first call text is no part of an answer, after a block that is no whole call nothing is,
-and blocks of `<tool_response>` never are.
+mark may be cut off), wherever its mark stands. After the first call text is no part of an answer, after a block that is no
+whole call nothing is, and blocks of `<tool_response>`, which end at a call too, never are.
 Not covered: texts in other formats than ChatML with JSON calls.
 """
 
@@ -16,8 +16,10 @@ from data.schema import Function, Strict
 
 TURN_OPEN, RESPONSE = "<|im_start|>", "<tool_response>"
 MARKS = (THINK_OPEN, THINK_CLOSE, CALL_OPEN, CALL_CLOSE, RESPONSE, "</tool_response>", TURN_OPEN, END_OF_TURN)
-_BLOCK = re.compile(r"<tool_(call|response)>(.*?)(?:</tool_\1>|\Z)", re.DOTALL)
-_TURNS_THINKING = (THINK_OPEN, THINK_CLOSE, CALL_CLOSE)
+_BLOCK = re.compile(
+    r"<tool_(call)>(.*?)(?:</tool_call>|\Z)|<tool_response>.*?(?:</tool_response>|(?=<tool_call>)|\Z)", re.DOTALL
+)
+_TURNS_THINKING = (THINK_OPEN, THINK_CLOSE)
 _STRAY = re.compile("|".join(map(re.escape, MARKS)))
 
 

@@ -38,7 +38,15 @@ CELLS = len(list(matrix()))
 CODE = (
     *("evals.conformance", "evals.cells", "evals.reference", "evals.answer", "evals.transcript", "pipelines.conform"),
     *("serving.gateway", "serving.endpoint", "serving.relay", "serving.speech", "serving.reasoning", "serving.agent"),
-    *("serving.client", "serving.protocol", "serving.claims"),
+    *(
+        "serving.client",
+        "serving.protocol",
+        "serving.claims",
+        "serving.messages",
+        "serving.toolchoice",
+        "serving.thinking",
+    ),
+    "serving.events",
 )
 
 

@@ -21,11 +21,12 @@ from pipelines.evaluate import numeric_path
 from pipelines.rollout import Resolved
 from pipelines.screen import screen
 from serving.database import Database, database_url
-from serving.engine import Engine, require_port, running_engine
+from serving.engine import Engine, launch_of, require_port
 from serving.hardware import Hardware
 from serving.identity import customer_key
 from serving.orders import OrderStore, ShopTables, read_orders
 from serving.settings import GatewaySettings
+from serving.supervisor import supervised
 
 GRACE_S = 20  # for streams that are open when the endpoint is told to stop
 
@@ -165,9 +166,10 @@ def _engine(endpoint: Endpoint) -> Iterator[str]:
     log = home() / "logs" / "engine-serve.log"
     screen().print(f"starting the engine of {release.info.name} ({release.digest[:12]}); its log: {_short(log)}")
     names = dict.fromkeys(("kefu", *release.info.model_names))
-    with running_engine(release.model, release.recipe.serve, served_names=list(names), log=log) as engine:
-        _explain(engine)
-        yield engine.base_url
+    launch = launch_of(release.model, release.recipe.serve, served_names=list(names), log=log)
+    with supervised(launch) as supervisor:
+        _explain(supervisor.engine)
+        yield launch.base_url
 
 
 def _explain(engine: Engine) -> None:

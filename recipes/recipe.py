@@ -171,6 +171,7 @@ class EngineRecipe(Strict):
 
     max_num_seqs: PositiveInt = 16
     kv_cache_gib: Annotated[float, Field(gt=0)] = 1.0  # on a CPU
+    # on a GPU; fp8 pays where memory, not arithmetic, bounds how many requests fit: it halves what a token takes there
     kv_cache_dtype: Literal["auto", "fp8"] = "auto"
     gpu_memory_utilization: Share = 0.85
     enforce_eager: bool = True

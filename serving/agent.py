@@ -21,10 +21,12 @@ from serving.errors import BadRequest, ServiceError
 from serving.faq_cache import FaqCache
 from serving.memory import CountTokens, Memory, Owner, window
 from serving.proposals import Party, Proposal
+from serving.protocol import Thought
 from serving.reasoning import without_markup
 from serving.release import Release
 from serving.speech import Call
 from serving.telemetry import Telemetry
+from serving.thinking import OFF, Decision, Thinking, intent_decides
 from serving.toolset import CallResult, Toolset
 
 MAX_ROUNDS = 4
@@ -45,7 +47,7 @@ class Turn:
     notes: str = ""
     conversation_id: str | None = None
     confirmation_id: str | None = None
-    thinking: bool = False
+    thinking: Thinking = OFF
     sampling: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -73,6 +75,8 @@ class Answer:
     cache: dict[str, str] | None = None
     tools: list[dict[str, Any]] = field(default_factory=list)
     confirmation: Proposal | None = None
+    thinking: Thought | None = None
+    intent: str | None = None  # where it was asked for before the answer
     from_model: bool = False  # worded by the model, so that an intent is worth asking for
     exchange: list[Message] = field(default_factory=list)  # calls and results on the way, for the memory
 
@@ -108,6 +112,8 @@ class Agent:
         if answer is None:
             messages = (*history, *turn.new) if turn.conversation_id is not None else turn.messages
             answer = await self._converse(turn, messages, party, language)
+        if answer.thinking is not None:
+            self.telemetry.thought(answer.thinking.mode, answer.thinking.used, answer.thinking.tokens)
         if turn.conversation_id is not None:
             said = [*turn.new, *answer.exchange, Message(role="assistant", content=answer.content)]
             await asyncio.to_thread(self.memory.append, turn.conversation_id, turn.owner, said)
@@ -171,10 +177,11 @@ class Agent:
     ) -> Answer:
         """Lets the model answer, with tools, in a bounded number of rounds."""
         answer = Answer("", from_model=True)
+        decision = await self._decide(turn, answer)
         shown = self._prompt(turn, messages, language)
         for round_ in range(1, MAX_ROUNDS + 1):
             last = round_ == MAX_ROUNDS
-            completion = await self._complete(turn, (*shown, *answer.exchange), answer, last)
+            completion = await self._complete(turn, (*shown, *answer.exchange), answer, last, decision.think)
             answer.finish_reason = "length" if completion.finish_reason == "length" else "stop"
             if last or not completion.calls:
                 break
@@ -188,6 +195,18 @@ class Agent:
         answer.content = content.text.strip() or wording.no_answer(language)
         return answer
 
+    async def _decide(self, turn: Turn, answer: Answer) -> Decision:
+        """Whether the model thinks; on `auto` the intent is asked for first where it could turn the decision."""
+        mode = turn.thinking.mode
+        if mode == "auto" and intent_decides(turn.text):
+            answer.intent = await self.intent(turn.text)
+        decision = turn.thinking.decide(turn.text, answer.intent)
+        if mode != "off":
+            budget = turn.thinking.tokens(self.release.recipe.serve.thinking_tokens)
+            reasons = list(decision.reasons)
+            answer.thinking = Thought(mode=mode, used=decision.think, reasons=reasons, budget=budget, tokens=0)
+        return decision
+
     def _prompt(self, turn: Turn, messages: Sequence[Message], language: Language) -> tuple[Message, ...]:
         kept = window(messages, self.release.recipe.serve.history, self.count)
         system, *turns = agent_messages(kept, language, self.release.prompts)
@@ -195,10 +214,12 @@ class Agent:
             system = system.model_copy(update={"content": f"{system.content}\n\n# Caller's notes\n{turn.notes}"})
         return (system, *turns)
 
-    async def _complete(self, turn: Turn, messages: Sequence[Message], answer: Answer, last: bool) -> Completion:
+    async def _complete(
+        self, turn: Turn, messages: Sequence[Message], answer: Answer, last: bool, thinking: bool
+    ) -> Completion:
         """One engine call; a second one without thinking if the thinking swallowed the answer."""
-        completion = await self._call(turn, messages, answer, last, turn.thinking)
-        if turn.thinking and not completion.calls and not without_markup(completion.content):
+        completion = await self._call(turn, messages, answer, last, thinking)
+        if thinking and not completion.calls and not without_markup(completion.content):
             self.telemetry.thinking_retries.inc()
             completion = await self._call(turn, messages, answer, last, False)
         return completion
@@ -214,12 +235,17 @@ class Agent:
             "messages": wire(messages),
             "tools": list(self.release.tools),
             "tool_choice": "none" if last else "auto",
-            "max_tokens": answer_tokens + (serve.thinking_tokens if thinking else 0),
+            "max_tokens": answer_tokens,
             "chat_template_kwargs": {"enable_thinking": thinking},
         }
+        if thinking:
+            budget = turn.thinking.tokens(serve.thinking_tokens)
+            payload |= {"max_tokens": answer_tokens + budget, "thinking_token_budget": budget}
         completion = Completion.of(await self.engine.complete(payload), calls=not last)
         self.telemetry.used(completion.usage)
         answer.usage += completion.usage
+        if answer.thinking is not None:
+            answer.thinking.tokens += completion.usage.reasoning
         answer.reasoning = "\n\n".join(part for part in (answer.reasoning, completion.reasoning) if part)
         return completion
 

@@ -88,7 +88,7 @@ class Endpoint:
             told = f"the model {request.model!r} does not exist; known: {', '.join(names)}"
             raise NotFound(told, param="model", code="model_not_found")
         request.check()
-        envelope = Envelope(request.model)
+        envelope = Envelope(request.model, self._digest)
         if request.mode == "agent":
             return await self._by_agent(request, envelope, _turn(request, owner))
         await require_context(request, self._context, self._count)
@@ -124,10 +124,11 @@ class Endpoint:
         return Kefu(
             conversation_id=turn.conversation_id,
             release=self._digest,
-            intent=await self._agent.intent(turn.text) if wanted else None,
+            intent=answer.intent or (await self._agent.intent(turn.text) if wanted else None),
             cache=answer.cache,
             tools=answer.tools,
             confirmation=answer.confirmation.public() if answer.confirmation else None,
+            thinking=answer.thinking,
         ).model_dump()
 
     def _in_order(self, conversation_id: str | None) -> contextlib.AbstractAsyncContextManager[Any]:

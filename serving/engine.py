@@ -1,7 +1,8 @@
 """The only starter of engines: vLLM in its own environment, on loopback, for evaluation and for serving alike.
 
 `running_engine` starts it, waits until it has really completed a prompt, and leaves no process behind. Not covered: restarts
-after a crash, several engines behind one port, engines elsewhere (the gateway takes any OpenAI-compatible URL).
+after a crash (`serving/supervisor.py`), several engines behind one port, engines elsewhere (the gateway takes any
+OpenAI-compatible URL).
 """
 
 import contextlib
@@ -10,8 +11,8 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,7 @@ from serving.hardware import Hardware, NumericPath
 
 START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 30
+POLL_S = 0.1
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -41,6 +43,53 @@ class Engine:
     def alive(self) -> bool:
         """Whether its process still runs."""
         return self.process.poll() is None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How one engine is started, as often as need be: its command, its log, where it answers, and by which name."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    log: Path
+    base_url: str
+    name: str
+    numeric_path: NumericPath
+
+    def start(self) -> Engine:
+        """Starts the process; it does not answer yet. The log of an earlier one is kept beside the new one."""
+        process = child.start(self.command, log=self.log, env=self.environment)
+        return Engine(self.base_url, self.numeric_path, process.pid, process)
+
+    def wait(self, engine: Engine) -> None:
+        """Waits until the engine has completed a prompt.
+
+        Raises:
+            BadInput: it refuses to.
+            EnvironmentLacks: it died, or took too long; its last lines are shown.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_S
+        question = {"model": self.name, "prompt": "ready", "max_tokens": 1, "temperature": 0}
+        while time.monotonic() < deadline:
+            if not engine.alive:
+                raise EnvironmentLacks(
+                    f"the engine died at start (exit status {engine.process.returncode}); {self.ending()}"
+                )
+            try:
+                answer = httpx.post(f"{self.base_url}/v1/completions", json=question, timeout=60)
+            except httpx.TransportError:
+                time.sleep(POLL_S)
+                continue
+            if answer.is_success:
+                return
+            if answer.status_code < 500:
+                raise BadInput(f"the engine refuses to complete a prompt ({answer.status_code}): {answer.text[:500]}")
+            time.sleep(POLL_S)
+        raise EnvironmentLacks(f"the engine gave no answer within {START_TIMEOUT_S} s; {self.ending()}")
+
+    def ending(self) -> str:
+        """The end of the log, for an error message."""
+        return f"the end of {self.log}:\n{child.last_lines(self.log)}"
 
 
 def engine_python() -> Path:
@@ -90,22 +139,29 @@ def running_engine(
         BadInput: the folder is no checkpoint.
         EnvironmentLacks: no engine environment, the port is taken, or the engine died at start (its last lines are shown).
     """
+    launch = launch_of(model, serve, served_names=served_names, log=log, port=port)
+    engine = launch.start()
+    try:
+        launch.wait(engine)
+        yield engine
+    finally:
+        child.stop(engine.process, STOP_TIMEOUT_S)
+
+
+def launch_of(
+    model: Path, serve: ServeRecipe, *, served_names: Sequence[str], log: Path, port: int | None = None
+) -> Launch:
+    """How to start an engine for the checkpoint folder `model` on this machine; raises as `running_engine`."""
     hardware = Hardware.detect()
-    scheme = quantization_scheme(model)
-    path = hardware.numeric_path(scheme)
+    path = hardware.numeric_path(quantization_scheme(model))
     if path.startswith("dequantized"):
         model = dequantized(ArtifactStore(home() / "artifacts"), model, hardware.compute_dtype).folder
     port = free_port() if port is None else port
     require_port(port)
     command = [str(engine_python()), "-m", "vllm.entrypoints.openai.api_server"]
     command += engine_arguments(model, serve, hardware, served_names, port)
-    process = child.start(command, log=log, env=_environment(hardware))
-    try:
-        engine = Engine(f"http://127.0.0.1:{port}", path, process.pid, process)
-        _wait_until_ready(engine, served_names[0], log)
-        yield engine
-    finally:
-        child.stop(process, STOP_TIMEOUT_S)
+    base_url = f"http://127.0.0.1:{port}"
+    return Launch(tuple(command), _environment(hardware), log, base_url, served_names[0], path)
 
 
 def engine_arguments(
@@ -119,6 +175,7 @@ def engine_arguments(
     arguments += ["--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--reasoning-parser", "qwen3"]
     arguments += ["--default-chat-template-kwargs", json.dumps({"enable_thinking": False})]
     arguments += ["--generation-config", "vllm", "--shutdown-timeout", "20", "--no-enable-log-requests"]
+    arguments += ["--enable-prefix-caching", "--enable-prompt-tokens-details"]  # and what it saved is told in the usage
     if hardware.gpu:
         arguments += ["--gpu-memory-utilization", str(engine.gpu_memory_utilization)]
         arguments += ["--kv-cache-dtype", engine.kv_cache_dtype]
@@ -139,27 +196,3 @@ def _environment(hardware: Hardware) -> dict[str, str]:
         "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
         "VLLM_ENGINE_ITERATION_TIMEOUT_S": "300",
     }
-
-
-def _wait_until_ready(engine: Engine, name: str, log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    question = {"model": name, "prompt": "ready", "max_tokens": 1, "temperature": 0}
-    while time.monotonic() < deadline:
-        if not engine.alive:
-            status = engine.process.returncode
-            raise EnvironmentLacks(
-                f"the engine died at start (exit status {status}); the end of {log}:\n{child.last_lines(log)}"
-            )
-        try:
-            answer = httpx.post(f"{engine.base_url}/v1/completions", json=question, timeout=60)
-        except httpx.TransportError:
-            time.sleep(0.5)
-            continue
-        if answer.is_success:
-            return
-        if answer.status_code < 500:
-            raise BadInput(f"the engine refuses to complete a prompt ({answer.status_code}): {answer.text[:500]}")
-        time.sleep(0.5)
-    raise EnvironmentLacks(
-        f"the engine gave no answer within {START_TIMEOUT_S} s; the end of {log}:\n{child.last_lines(log)}"
-    )

@@ -6,31 +6,32 @@ hosts (`serving/door.py`, `serving/web.py`), feedback, the chat page (`serving/c
 
 import asyncio
 import contextlib
-import json
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Annotated, Any
 
 import httpx
-from fastapi import FastAPI, Request
+from fastapi import Body, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from serving.admission import BodyLimit
+from serving.answers import Alive, ModelList, Ready
 from serving.chat_page import add_chat_page
 from serving.deadline import Deadline
 from serving.door import Door
-from serving.endpoint import Chunks, Endpoint
+from serving.endpoint import Endpoint
 from serving.errors import BadRequest, ServiceError
-from serving.protocol import ChatRequest, ChatResponse
+from serving.events import events
+from serving.openapi import ANSWERS, ERRORS, EXAMPLES, document
+from serving.protocol import ChatRequest
 from serving.settings import GatewaySettings
 from serving.toolset import TOOLS, Tool
 from serving.web import SecurityHeaders, TrustedHosts, cors
 
 CLIENT_GONE = 499  # nginx's number for a client that closed the request; nobody reads this answer
 _SSE = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-T = TypeVar("T")
 
 
 def create_app(
@@ -54,6 +55,7 @@ def create_app(
     _add_chat(app, endpoint)
     _add_operations(app, endpoint)
     add_chat_page(app, settings.page_embedders)
+    document(app)
     return app
 
 
@@ -70,43 +72,46 @@ def _add_guards(app: FastAPI, endpoint: Endpoint) -> None:
 
 
 def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
-    @app.post("/v1/chat/completions", response_model=None, responses={200: {"model": ChatResponse}})
-    async def chat_completions(body: ChatRequest, request: Request) -> Response:
+    @app.post("/v1/chat/completions", response_model=None, responses=ANSWERS)
+    async def chat_completions(
+        body: Annotated[ChatRequest, Body(openapi_examples=EXAMPLES)],
+        request: Request,
+        conversation: Annotated[str | None, Header(alias="X-Conversation-Id", min_length=1, max_length=128)] = None,
+    ) -> Response:
         """Answers a conversation. With `tools` or `functions` the model's calls come back; without, the agent answers.
 
         Headers: `Authorization: Bearer KEY` where keys are on, `X-Customer-Token` for who the customer is,
-        `X-Conversation-Id` instead of `conversation_id` in the body.
+        `X-Conversation-Id` instead of `conversation_id` in the body. Every answer, and the last chunk of every stream,
+        carries `kefu`: the conversation, the release, what the tools did, a change that waits for a yes, and more.
         """
         request.state.mode, request.state.started = body.mode, time.monotonic()
         owner = endpoint.settings.owner(request.headers)
+        if conversation is not None and body.conversation_id is None:
+            body = body.model_copy(update={"conversation_id": conversation})
         deadline = Deadline(endpoint.settings.request_timeout_s)
-        work = endpoint.serve(_with_conversation(body, request), owner)
-        served = await _unless_gone(request, deadline.keep(work))
-        if served is None:
+        work = asyncio.ensure_future(_in_time(deadline, endpoint.serve(body, owner)))
+        if not await _begun(request, work, endpoint.settings.keep_alive_s if body.stream else None):
             _count(endpoint, request, CLIENT_GONE)
             return Response(status_code=CLIENT_GONE)
-        if isinstance(served, dict):
-            _count(endpoint, request, 200)
-            return JSONResponse(served)
-        return StreamingResponse(
-            _events(endpoint, request, deadline.over(served)), media_type="text/event-stream", headers=_SSE
-        )
+        if body.stream:
+            return StreamingResponse(_events(endpoint, request, work), media_type="text/event-stream", headers=_SSE)
+        served = await work
+        _count(endpoint, request, 200)
+        return JSONResponse(served)
 
-    @app.get("/v1/models")
-    async def models(request: Request) -> dict[str, Any]:
+    @app.get("/v1/models", responses={status: ERRORS[status] for status in (401, 500)})
+    async def models(request: Request) -> ModelList:
         """The names that this endpoint answers to."""
         endpoint.settings.owner(request.headers)
         names = endpoint.settings.model_names
-        return {
-            "object": "list",
-            "data": [{"id": name, "object": "model", "created": 0, "owned_by": "kefu"} for name in names],
-        }
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "kefu"} for name in names]
+        return ModelList.model_validate({"object": "list", "data": data})
 
     async def failed(request: Request, error: Exception) -> Response:
         told = _as_service_error(error)
         status = error.status_code if isinstance(error, HTTPException) else told.status
         _count(endpoint, request, status)
-        return JSONResponse(told.body(), status, told.headers)
+        return JSONResponse(told.body(), status, {**(getattr(error, "headers", None) or {}), **told.headers})
 
     for kind in (ServiceError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, failed)
@@ -117,53 +122,74 @@ def _add_operations(app: FastAPI, endpoint: Endpoint) -> None:
     digest = settings.release.digest
 
     @app.get("/healthz")
-    async def healthz() -> dict[str, bool]:
+    async def healthz() -> Alive:
         """Whether this process lives."""
-        return {"alive": True}
+        return Alive(alive=True)
 
-    @app.get("/readyz")
+    @app.get("/readyz", response_model=None, responses={200: {"model": Ready}, 503: {"model": Ready}})
     async def readyz() -> JSONResponse:
-        """Whether a request would be served now: the release is loaded and the engine answers; else 503."""
+        """Whether a request would be served now: the release is loaded and the engine completes a prompt; else 503."""
         ready = await endpoint.engine.ready()
         body = {"ready": ready, "engine": ready, "release": digest, "stale": settings.stale}
         return JSONResponse(body, 200 if ready else 503)
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus metrics."""
         return Response(endpoint.telemetry.text(), media_type="text/plain; version=0.0.4")
 
 
-async def _events(endpoint: Endpoint, request: Request, chunks: Chunks) -> AsyncIterator[str]:
-    """Chunks as server-sent events; an error in the middle is told in the stream, where OpenAI's clients look."""
+async def _events(endpoint: Endpoint, request: Request, work: "asyncio.Future[Any]") -> AsyncIterator[str]:
+    """The events of a stream, counted when they end."""
     status = CLIENT_GONE
+
+    def told(error: Exception) -> ServiceError:
+        nonlocal status
+        known = _as_service_error(error)
+        status = known.status
+        return known
+
+    stream = events(work, endpoint.settings.keep_alive_s, told)
     try:
-        async for chunk in chunks:
-            yield _event(chunk)
-        status = 200
-    except ServiceError as error:
-        status = error.status
-        yield _event(error.body())
+        async with contextlib.aclosing(stream):  # type: ignore[type-var]
+            async for text in stream:
+                yield text
+        status = 200 if status == CLIENT_GONE else status
     finally:
         _count(endpoint, request, status)
-        await chunks.aclose()  # type: ignore[attr-defined]
-    yield "data: [DONE]\n\n"
 
 
-def _event(value: dict[str, Any]) -> str:
-    return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
+async def _in_time(deadline: Deadline, work: Awaitable[Any]) -> Any:
+    """A body, or chunks, that come before the deadline or end with it."""
+    served = await deadline.keep(work)
+    return served if isinstance(served, dict) else deadline.over(served)
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`; None if the client went away first, and then the work is cancelled, the engine's too."""
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
+async def _begun(request: Request, work: "asyncio.Future[Any]", patience_s: float | None) -> bool:
+    """Waits for `work`, not longer than `patience_s`; False if the client went away first, and the work is cancelled.
+
+    Raises:
+        ServiceError: whatever ended the work.
+    """
+    gone = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return await task if task.done() else None
+        await asyncio.wait({work, gone}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done() and not work.done():
+            await _stop(work)
+            return False
+    except asyncio.CancelledError:
+        await _stop(work)
+        raise
     finally:
-        for job in (task, gone):
-            job.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        await _stop(gone)
+    if work.done():
+        work.result()
+    return True
+
+
+async def _stop(work: "asyncio.Future[Any]") -> None:
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
 
 
 async def _disconnected(request: Request) -> None:
@@ -171,30 +197,37 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _with_conversation(body: ChatRequest, request: Request) -> ChatRequest:
-    header = request.headers.get("x-conversation-id")
-    if header is None or body.conversation_id is not None:
-        return body
-    if not 0 < len(header) <= 128:
-        raise BadRequest("X-Conversation-Id must have 1 to 128 characters", param="conversation_id")
-    return body.model_copy(update={"conversation_id": header})
-
-
 def _as_service_error(error: Exception) -> ServiceError:
     """What a caller is told. Of an error that is a bug of ours, nothing but that."""
     if isinstance(error, ServiceError):
         return error
     if isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body")
-        if first["type"] == "json_invalid":
-            return BadRequest("the body is not valid JSON", code="invalid_json")
-        if first["type"] == "extra_forbidden":
-            return BadRequest(f"the field {where} is not supported", param=where, code="unknown_field")
-        return BadRequest(f"{where}: {first['msg']}" if where else first["msg"], param=where or None)
+        return _invalid(error)
     if isinstance(error, HTTPException):
         return BadRequest(str(error.detail))
     return ServiceError("something went wrong on our side")
+
+
+def _invalid(error: RequestValidationError) -> BadRequest:
+    """The deepest problem of a body: of the forms that a field may have, the one that was meant goes deepest."""
+    problem = max(error.errors(), key=lambda one: len(one["loc"]))
+    if problem["type"] == "json_invalid":
+        return BadRequest("the body is not valid JSON", code="invalid_json")
+    where = _place(problem["loc"], error.body, missing=problem["type"] == "missing")
+    if problem["type"] == "extra_forbidden":
+        return BadRequest(f"the field {where} is not supported", param=where, code="unknown_field")
+    return BadRequest(f"{where}: {problem['msg']}" if where else problem["msg"], param=where or None)
+
+
+def _place(location: Sequence[Any], body: Any, *, missing: bool) -> str:
+    """A problem's place in a body. Pydantic puts the names of a field's forms in between, which the body does not hold."""
+    place, value = [], body if location[0] == "body" else {location[-1]: None}
+    for part in location[1:]:
+        held = isinstance(value, dict) and part in value
+        if held or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+            value = value[part]
+            place.append(str(part))
+    return ".".join([*place, str(location[-1])] if missing else place)
 
 
 def _count(endpoint: Endpoint, request: Request, status: int) -> None:

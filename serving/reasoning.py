@@ -5,7 +5,8 @@ anywhere in a stream. Not covered: deciding whether to think.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Literal
 
 from data.chat import CALL_CLOSE, CALL_OPEN, END_OF_TURN, THINK_CLOSE, THINK_OPEN
@@ -13,12 +14,13 @@ from data.chat import CALL_CLOSE, CALL_OPEN, END_OF_TURN, THINK_CLOSE, THINK_OPE
 Kind = Literal["content", "reasoning", "call", "response"]
 Part = tuple[Kind, str]
 RESPONSE_OPEN, RESPONSE_CLOSE = "<tool_response>", "</tool_response>"
-_BLOCKS = {"call": CALL_CLOSE, "response": RESPONSE_CLOSE}  # they end at nothing else, and are given whole
+# What ends a block; it is given whole. A call begins wherever its mark stands, as engines' parsers find it.
+_BLOCKS: Mapping[str, tuple[str, ...]] = {"call": (CALL_CLOSE,), "response": (RESPONSE_CLOSE, CALL_OPEN)}
 _THINKING: Mapping[str, Kind | None] = {THINK_OPEN: "reasoning", THINK_CLOSE: "content"}
 MARKS: Mapping[str, Kind | None] = {
     **_THINKING,
-    CALL_OPEN: "call",  # it ends thinking, too
-    CALL_CLOSE: "content",
+    CALL_OPEN: "call",
+    CALL_CLOSE: None,
     RESPONSE_OPEN: "response",
     RESPONSE_CLOSE: None,
     END_OF_TURN: None,
@@ -39,32 +41,36 @@ class Splitter:
     def __init__(self, marks: Mapping[str, Kind | None], start: Kind = "content") -> None:
         """`marks`: what the text after each mark is; after None it is what it was before, or before a block."""
         self._marks, self._kind, self._outside, self._held = marks, start, start, ""
+        self._all = tuple(marks)
         self._ends: dict[Kind, str] = {}  # of what was given: it may be the start of a mark that the next piece ends
         self._joints: set[Kind] = set()  # where a mark was taken out after it
 
     def feed(self, text: str) -> Iterator[Part]:
         """Takes a piece and gives what is certain by now. The start of a mark is held back, and a block until its end."""
         self._held += text
-        while found := re.search("|".join(map(re.escape, self._awaited())), self._held):
+        while found := _pattern(self._awaited()).search(self._held):
             yield from self._give(self._held[: found.start()])
             self._held = self._held[found.end() :]
             self._joints.update(self._ends)
             self._kind = self._marks[found.group()] or self._outside
-            self._outside = self._outside if self._kind in _BLOCKS else self._kind
+            if self._kind != "response":  # which leaves what it stands in as it was; a call ends thinking
+                self._outside = "content" if self._kind == "call" else self._kind
         if self._kind in _BLOCKS:
             return
         certain = len(self._held) - _mark_begun(self._held, self._awaited())
         ready, self._held = self._held[:certain], self._held[certain:]
         yield from self._give(ready)
 
-    def end(self) -> Iterator[Part]:
-        """What was held back when the stream ended; a mark that was cut there is left out, but for a lone `<`."""
+    def end(self, *, cut: bool = True) -> Iterator[Part]:
+        """What was held back when the text ended. `cut`: a mark that begins at its end was cut there, and is left out, but
+        for a lone `<`; else something that is no text follows, and there is no mark."""
         rest, self._held = self._held, ""
-        cut = _mark_begun(rest, self._awaited())
-        yield from self._give(rest[: len(rest) - cut] if cut > 1 else rest)
+        begun = _mark_begun(rest, self._awaited()) if cut else 0
+        yield from self._give(rest[: len(rest) - begun] if begun > 1 else rest)
+        self._joints.update(self._ends)
 
-    def _awaited(self) -> Sequence[str]:
-        return (_BLOCKS[self._kind],) if self._kind in _BLOCKS else tuple(self._marks)
+    def _awaited(self) -> tuple[str, ...]:
+        return _BLOCKS.get(self._kind, self._all)
 
     def _give(self, text: str) -> Iterator[Part]:
         if not text:
@@ -74,7 +80,7 @@ class Splitter:
             return
         before = self._ends.get(self._kind, "")
         # two ends that meet because a mark between them was taken out must not make a new mark
-        text = f" {text}" if self._kind in self._joints and _mark_begun(before, tuple(self._marks)) else text
+        text = f" {text}" if self._kind in self._joints and _mark_begun(before, self._all) else text
         self._joints.discard(self._kind)
         self._ends[self._kind] = (before + text)[-_LONGEST:]
         yield self._kind, text
@@ -106,7 +112,19 @@ def clean(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def _mark_begun(text: str, marks: Sequence[str]) -> int:
+def _mark_begun(text: str, marks: tuple[str, ...]) -> int:
     """How many characters at the end of `text` may be the beginning of a mark."""
-    longest = max(map(len, marks)) - 1
-    return next((n for n in range(min(longest, len(text)), 0, -1) if any(m.startswith(text[-n:]) for m in marks)), 0)
+    beginnings, longest = _beginnings(marks)
+    return next((n for n in range(min(longest, len(text)), 0, -1) if text[-n:] in beginnings), 0)
+
+
+@cache
+def _beginnings(marks: tuple[str, ...]) -> tuple[frozenset[str], int]:
+    """All that a mark may begin with, short of the whole of it, and the length of the longest."""
+    found = frozenset(mark[:n] for mark in marks for n in range(1, len(mark)))
+    return found, max(map(len, found))
+
+
+@cache
+def _pattern(marks: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, marks)))

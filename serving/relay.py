@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data.chat import language_of
-from data.schema import Language
 from serving import wording
 from serving.client import EngineClient, Usage
-from serving.errors import BadRequest
-from serving.protocol import ChatMessage, ChatRequest, Envelope
-from serving.reasoning import split
+from serving.messages import for_engine
+from serving.protocol import ChatRequest, Envelope, Thought
 from serving.speech import Said, Speech
 from serving.telemetry import Telemetry
+from serving.thinking import Decision
+from serving.toolchoice import Offer
 
 _ENDS = ("stop", "tool_calls", "function_call")
-_PASSED = ("tool_choice", "parallel_tool_calls", "response_format", "logprobs", "top_logprobs", "logit_bias")
+_PASSED = ("logprobs", "top_logprobs", "logit_bias")
 
 
 @dataclass
@@ -27,15 +27,19 @@ class _Account:
     """The state of one answer."""
 
     with_reasoning: bool
+    offer: Offer
+    decision: Decision
+    budget: int  # tokens of thinking
     said: bool = False  # content or a call has left
     called: int = 0
     thought: bool = False  # a <think> is open in the content
     cut: str | None = None  # the engine's reason to stop where that was neither an end nor a call
     usage: Usage = field(default_factory=Usage)
 
-    def finish_reason(self, legacy: bool) -> str:
+    @property
+    def finish_reason(self) -> str:
         """Cut off or not; else whether there are calls, forced or not."""
-        return self.cut or ("stop" if not self.called else "function_call" if legacy else "tool_calls")
+        return self.cut or ("stop" if not self.called else "function_call" if self.offer.legacy else "tool_calls")
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Relay:
 
     async def answer(self, request: ChatRequest, envelope: Envelope, kefu: Mapping[str, Any]) -> dict[str, Any]:
         """A whole answer in OpenAI's shape."""
-        account = _Account(request.with_reasoning)
+        account = self._account(request)
         content, reasoning = "", ""
         called: dict[str, Any] = {}
         logprobs: list[Any] = []
@@ -64,44 +68,61 @@ class Relay:
         message: dict[str, Any] = {"content": content or None, **called}
         if reasoning:
             message |= {"reasoning": reasoning, "reasoning_content": reasoning}
-        finish, usage = account.finish_reason(bool(request.functions)), account.usage.public()
-        return envelope.body(message, finish, usage, kefu, logprobs={"content": logprobs} if logprobs else None)
+        kefu = {**kefu, "thinking": self._thought(request, account)}
+        logged = {"content": logprobs} if logprobs else None
+        return envelope.body(message, account.finish_reason, account.usage.public(), kefu, logprobs=logged)
 
     async def stream(
         self, request: ChatRequest, envelope: Envelope, kefu: Mapping[str, Any]
     ) -> AsyncIterator[dict[str, Any]]:
         """The chunks of an answer as the engine writes it."""
-        account, role = _Account(request.with_reasoning), {"role": "assistant"}
+        account, role = self._account(request), {"role": "assistant"}
         async for delta, known in self._deltas(request, account):
             extra: dict[str, Any] = {"logprobs": {"content": known}} if known else {}
             yield envelope.chunk({**role, **delta}, **extra)
             role = {}
         usage = account.usage.public() if request.with_usage else None
-        for chunk in envelope.ending(account.finish_reason(bool(request.functions)), usage, kefu):
+        kefu = {**kefu, "thinking": self._thought(request, account)}
+        for chunk in envelope.ending(account.finish_reason, usage, kefu):
             yield chunk
+
+    def _account(self, request: ChatRequest) -> _Account:
+        budget = request.thinking.tokens(self.thinking_tokens)
+        if limit := request.sampling().get("max_tokens"):  # OpenAI counts thinking in; half is left for the answer
+            budget = max(1, min(budget, limit // 2))
+        return _Account(request.with_reasoning, request.offer(), request.thinking.decide(_asked(request)), budget)
+
+    def _thought(self, request: ChatRequest, account: _Account) -> dict[str, Any] | None:
+        """What `kefu` tells of the thinking; it is counted here."""
+        mode, decision, tokens = request.thinking.mode, account.decision, account.usage.reasoning
+        if mode == "off":
+            return None
+        self.telemetry.thought(mode, decision.think, tokens)
+        reasons = list(decision.reasons)
+        told = Thought(mode=mode, used=decision.think, reasons=reasons, budget=account.budget, tokens=tokens)
+        return told.model_dump()
 
     async def _deltas(self, request: ChatRequest, account: _Account) -> AsyncIterator[tuple[dict[str, Any], list[Any]]]:
         """What leaves, with the logprobs of what can be seen; asked again without thinking if that left nothing."""
-        for thinking in (True, False) if request.thinking else (False,):
-            if request.thinking and not thinking:
+        think = account.decision.think
+        for thinking in (True, False) if think else (False,):
+            if think and not thinking:
                 self.telemetry.thinking_retries.inc()
-            async for said, known in self._said(self._payload(request, thinking), _wants_calls(request), account):
-                for delta in _leaving(said, account, bool(request.functions)):
+            async for said, known in self._said(self._payload(request, account, thinking), account):
+                for delta in _leaving(said, account):
                     yield delta, known
                     known = []
             if account.said:
                 break
         if not account.said:
-            for delta in _leaving(("content", wording.no_answer(_language(request))), account, False):
+            for delta in _leaving(("content", wording.no_answer(language_of(_asked(request)))), account):
                 yield delta, []
         if account.thought:
             yield {"content": "\n</think>\n\n"}, []
         self.telemetry.used(account.usage)
 
-    async def _said(
-        self, payload: Mapping[str, Any], calls: bool, account: _Account
-    ) -> AsyncIterator[tuple[Said, list[Any]]]:
-        speech = Speech(calls=calls)
+    async def _said(self, payload: Mapping[str, Any], account: _Account) -> AsyncIterator[tuple[Said, list[Any]]]:
+        speech = Speech(calls=account.offer.wanted)
         async for chunk in self.engine.stream(payload):
             account.usage += Usage.of(chunk.get("usage"))
             for choice in chunk.get("choices") or ():
@@ -114,25 +135,25 @@ class Relay:
         for said in speech.end():
             yield said, []
 
-    def _payload(self, request: ChatRequest, thinking: bool) -> dict[str, Any]:
+    def _payload(self, request: ChatRequest, account: _Account, thinking: bool) -> dict[str, Any]:
         given = {name: getattr(request, name) for name in _PASSED if getattr(request, name) is not None}
-        tools = request.tools or [{"type": "function", "function": function} for function in request.functions or ()]
-        if request.functions:
-            given["parallel_tool_calls"] = False  # function_call has room for one
-            if request.function_call is not None:
-                given["tool_choice"] = _tool_choice(request.function_call)
-        limit = self.default_tokens + (self.thinking_tokens if thinking else 0)
+        if request.response_format is not None:
+            given["response_format"] = request.response_format.model_dump(by_alias=True, exclude_unset=True)
+        offer = account.offer
+        given |= {"tool_choice": offer.choice} if offer.choice is not None else {}
+        given |= {"parallel_tool_calls": False} if offer.single else {}
+        given |= {"thinking_token_budget": account.budget} if thinking else {}
         return {
-            "max_tokens": limit,
+            "max_tokens": self.default_tokens + (account.budget if thinking else 0),
             **request.sampling(),
             **given,
-            "messages": _modern([_verbatim(message) for message in request.messages]),
-            "tools": tools,
+            "messages": for_engine(request.messages),
+            "tools": list(offer.tools),
             "chat_template_kwargs": {"enable_thinking": thinking},
         }
 
 
-def _leaving(said: Said, account: _Account, legacy: bool) -> list[dict[str, Any]]:
+def _leaving(said: Said, account: _Account) -> list[dict[str, Any]]:
     """The deltas of a message in which something said leaves."""
     if said[0] == "reasoning":
         if not account.with_reasoning:
@@ -147,49 +168,15 @@ def _leaving(said: Said, account: _Account, legacy: bool) -> list[dict[str, Any]
     if said[0] == "content":
         return [*closed, {"content": said[1]}]
     index, call = account.called, said[1]
+    if index and account.offer.single:
+        return closed
     account.called += 1
     function = {"name": call.name, "arguments": call.arguments}
-    if not legacy:
-        return [*closed, {"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]}]
-    return [*closed, {"function_call": function}] if index == 0 else closed  # there is room for one
+    if account.offer.legacy:
+        return [*closed, {"function_call": function}]
+    return [*closed, {"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]}]
 
 
-def _wants_calls(request: ChatRequest) -> bool:
-    return "none" not in (request.tool_choice, request.function_call)
-
-
-def _language(request: ChatRequest) -> Language:
-    """The language of what was asked last."""
-    texts = [message.content for message in request.messages if message.role == "user"]
-    return language_of(texts[-1]) if texts and isinstance(texts[-1], str) else "en"
-
-
-def _verbatim(message: ChatMessage) -> dict[str, Any]:
-    """A caller's message as it came, less reasoning that an earlier answer carried."""
-    sent = message.model_dump(exclude_unset=True)
-    if message.role == "assistant":
-        sent = {key: value for key, value in sent.items() if key not in ("reasoning", "reasoning_content", "kefu")}
-        if isinstance(sent.get("content"), str):
-            sent["content"] = split(sent["content"])[0]
-    return sent
-
-
-def _modern(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`function_call` and function messages as `tool_calls` and tool messages, which is what the template knows."""
-    calls = 0
-    for message in messages:
-        if message.get("function_call"):
-            calls += 1
-            call = {"id": f"call_{calls}", "type": "function", "function": message.pop("function_call")}
-            message["tool_calls"] = [call]
-        elif message["role"] == "function":
-            if not calls:
-                raise BadRequest("a function message without a function_call before it", param="messages")
-            message.update(role="tool", tool_call_id=f"call_{calls}")
-    return messages
-
-
-def _tool_choice(function_call: str | dict[str, Any]) -> str | dict[str, Any]:
-    if isinstance(function_call, str):
-        return function_call
-    return {"type": "function", "function": function_call}
+def _asked(request: ChatRequest) -> str:
+    """What was asked last."""
+    return next((message.text for message in reversed(request.messages) if message.role == "user"), "")

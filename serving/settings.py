@@ -46,6 +46,7 @@ class GatewaySettings:
     max_body_bytes: int = 1 << 20
     cors_origins: tuple[str, ...] = ()  # pages elsewhere that may call the endpoint
     trusted_hosts: tuple[str, ...] = ()  # names to which it answers; empty: any
+    keep_alive_s: float = 15.0  # a stream that is silent for so long says that it lives
 
     def __post_init__(self) -> None:
         """Raises `BadInput` where the settings would open the shop to anybody."""

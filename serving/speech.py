@@ -79,10 +79,13 @@ class Speech:
         """What a delta of the engine adds."""
         for part in self._field.feed(clean(delta.get("reasoning") or delta.get("reasoning_content") or "")):
             yield from self._part(*part)
-        for part in self._content.feed(clean(delta.get("content") or "")):
-            yield from self._part(*part)
+        if content := clean(delta.get("content") or ""):
+            yield from self._end_of_reasoning(cut=False)
+            for part in self._content.feed(content):
+                yield from self._part(*part)
         for piece in delta.get("tool_calls") or ():
-            yield from self._end_of_text()
+            yield from self._end_of_reasoning(cut=False)
+            yield from self._end_of_text(cut=False)
             index = piece.get("index", self._index)
             if index != self._index:
                 yield from self._whole()
@@ -92,13 +95,16 @@ class Speech:
 
     def end(self) -> Iterator[Said]:
         """What was held back when the answer ended."""
-        for part in self._field.end():
-            yield from self._part(*part)
-        yield from self._end_of_text()
+        yield from self._end_of_reasoning(cut=True)
+        yield from self._end_of_text(cut=True)
         yield from self._whole()
 
-    def _end_of_text(self) -> Iterator[Said]:
-        for part in self._content.end():
+    def _end_of_reasoning(self, *, cut: bool) -> Iterator[Said]:
+        for part in self._field.end(cut=cut):
+            yield from self._part(*part)
+
+    def _end_of_text(self, *, cut: bool) -> Iterator[Said]:
+        for part in self._content.end(cut=cut):
             yield from self._part(*part)
         self._called = self._calls
 

@@ -18,6 +18,10 @@ class Telemetry:
         self.confirmations = self._counter("kefu_confirmations", "Confirmations by outcome", "outcome")
         self.withheld = self._counter("kefu_withheld_sentences", "Sentences held back because they claimed a write")
         self.thinking_retries = self._counter("kefu_thinking_retries", "Answers asked again without thinking")
+        self.thinking = self._counter(
+            "kefu_thinking", "Answers by thinking mode and whether it was used", "mode", "used"
+        )
+        self.thinking_tokens = self._counter("kefu_thinking_tokens", "Tokens spent on thinking", "mode")
         self.intents = self._counter("kefu_intents", "Customer messages by predicted intent", "intent")
         self.tokens = self._counter("kefu_tokens", "Engine tokens", "kind")
         self.seconds = Histogram(
@@ -32,6 +36,11 @@ class Telemetry:
         """Counts an engine call's tokens."""
         self.tokens.labels("prompt").inc(usage.prompt)
         self.tokens.labels("completion").inc(usage.completion)
+
+    def thought(self, mode: str, used: bool, tokens: int) -> None:
+        """Counts an answer with thinking on or on `auto`. What `auto` saved is its unused answers times a used one's tokens."""
+        self.thinking.labels(mode, "yes" if used else "no").inc()
+        self.thinking_tokens.labels(mode).inc(tokens)
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format."""

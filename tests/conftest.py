@@ -1,8 +1,13 @@
-"""Every test has its own empty `$KEFU_HOME`; nothing reads the user's."""
+"""Every test has its own empty `$KEFU_HOME`; nothing reads the user's. No example of a property has a time limit of its own: on
+a busy machine any may take long."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("kefu", deadline=None)
+settings.load_profile("kefu")
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """An endpoint over a real SQLite shop and a real release folder; only the engine is faked, at the wire."""
 
+import contextlib
 import json
 import shutil
 import threading
@@ -50,7 +51,7 @@ class FakeEngine:
 
     replies: list[Reply] = field(default_factory=list)
     intent: str = "order_status"
-    requests: list[dict[str, Any]] = field(default_factory=list)  # without the intent calls
+    requests: list[dict[str, Any]] = field(default_factory=list, repr=False)  # without the intent calls
     intents_asked: list[str] = field(default_factory=list)
     up: bool = True
 
@@ -64,8 +65,8 @@ class FakeEngine:
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         if not self.up:
             raise httpx.ConnectError("refused", request=request)
-        if request.url.path == "/v1/models":
-            return httpx.Response(200, json={"data": []})
+        if request.url.path == "/v1/completions":  # whether it is ready
+            return httpx.Response(200, json={"choices": [{"text": "!"}]})
         body = json.loads(await request.aread())
         if body["max_tokens"] == INTENT_MAX_TOKENS and not body.get("tools"):
             self.intents_asked.append(body["messages"][-1]["content"])
@@ -137,8 +138,7 @@ def h() -> type[Helpers]:
     return Helpers
 
 
-@pytest.fixture(scope="session")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+def make_release(store: ArtifactStore) -> Release:
     """A release folder with everything but weights; one token a byte."""
 
     def make(folder: Path) -> None:
@@ -160,8 +160,12 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
         }
         (folder / "release.json").write_text(json.dumps(info))
 
-    store = ArtifactStore(tmp_path_factory.mktemp("releases"))
     return store.build(Release, make, inputs={}, section=None, code="test")
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return make_release(ArtifactStore(tmp_path_factory.mktemp("releases")))
 
 
 @pytest.fixture
@@ -246,9 +250,9 @@ def chat(client: httpx.AsyncClient) -> Chat:
     return Chat(client)
 
 
-@pytest.fixture
-def served(app: FastAPI) -> Iterator[str]:
-    """The application behind a real socket; gives its base URL."""
+@contextlib.contextmanager
+def listening(app: FastAPI) -> Iterator[str]:
+    """An application behind a real socket; gives its base URL."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -259,3 +263,10 @@ def served(app: FastAPI) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture
+def served(app: FastAPI) -> Iterator[str]:
+    """The application behind a real socket; gives its base URL."""
+    with listening(app) as url:
+        yield url

@@ -205,7 +205,7 @@ async def test_claims_of_writes_are_withheld(chat: Any, client: httpx.AsyncClien
 async def test_thinking_is_off_and_hidden_unless_asked_for(chat: Any, engine: Any, h: Any) -> None:
     engine.answer("Yes.", reasoning="Hmm.")
     silent = await chat("ok?", enable_thinking=True)
-    assert silent["choices"][0]["message"] == {"role": "assistant", "content": "Yes."}
+    assert silent["choices"][0]["message"] == {"role": "assistant", "content": "Yes.", "refusal": None}
     assert engine.requests[0]["chat_template_kwargs"] == {"enable_thinking": True}
     nested = {"enable_thinking": True, "return_reasoning": True}
     for extra in (nested, {"chat_template_kwargs": nested}):

@@ -8,6 +8,7 @@ import pytest
 from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_openai import ChatOpenAI
 from openai import APIStatusError, OpenAI
+from pydantic import BaseModel
 
 
 def query_order_status(order_id: str) -> str:
@@ -102,3 +103,53 @@ def test_langchain_bound_tools_and_streaming(model: ChatOpenAI, engine: Any, h: 
     assert result.tool_calls[0]["args"] == {"order_id": "123456"}
     engine.answer("一。二。", reasoning="嗯")
     assert "".join(str(chunk.content) for chunk in model.stream("说两句话")) == "<think>\n嗯\n</think>\n\n一。二。"
+
+
+def test_langgraphs_prebuilt_agent(served: str, engine: Any, h: Any) -> None:
+    """Its loop in model mode: the call goes out, the tool runs at the caller's, the result comes back in, words come."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from langgraph.checkpoint.memory import MemorySaver
+        from langgraph.prebuilt import create_react_agent
+
+        model = ChatOpenAI(model="kefu", base_url=f"{served}/v1", api_key="EMPTY")
+        tools: list[Any] = [query_order_status, update_delivery_address]
+        agent = create_react_agent(model, tools, prompt="你是网店客服。", checkpointer=MemorySaver())
+    calls = [
+        h.call("query_order_status", {"order_id": "1"}),
+        h.call("query_order_status", {"order_id": "2"}, id="call_b"),
+    ]
+    engine.say(h.message(None, tool_calls=calls), h.message("都已打包。"), h.message("不客气！"))
+    config: Any = {"configurable": {"thread_id": "t"}}
+    turns = agent.invoke({"messages": [("user", "订单1和2到哪了？")]}, config)["messages"]
+    assert [turn.type for turn in turns] == ["human", "ai", "tool", "tool", "ai"] and turns[-1].content == "都已打包。"
+    sent = engine.requests[1]["messages"]
+    assert [turn["role"] for turn in sent] == ["system", "user", "assistant", "tool", "tool"]
+    assert sent[3] == {"role": "tool", "content": "订单1已打包，待发货", "tool_call_id": "call_a"}
+    streamed = agent.stream({"messages": [("user", "谢谢")]}, config, stream_mode="messages")
+    assert "".join(str(piece.content) for piece, _ in streamed) == "不客气！"
+
+
+def test_langchains_structured_output(served: str, engine: Any, h: Any) -> None:
+    model = ChatOpenAI(model="kefu", base_url=f"{served}/v1", api_key="EMPTY")
+    schema = {"title": "verdict", "type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    engine.say(h.message(None, tool_calls=[h.call("verdict", {"ok": True})]))
+    assert model.with_structured_output(schema, method="function_calling").invoke("ok?") == {"ok": True}
+    assert engine.requests[0]["tool_choice"] == {"type": "function", "function": {"name": "verdict"}}
+    engine.answer('{"ok": false}')
+    formatted = model.bind_tools([query_order_status], response_format=schema).invoke("ok?")
+    assert formatted.content == '{"ok": false}'
+    assert engine.requests[1]["response_format"]["json_schema"]["schema"]["required"] == ["ok"]
+
+
+def test_openai_client_parses_into_a_model(served: str, engine: Any) -> None:
+    class Verdict(BaseModel):
+        about_order: bool
+
+    engine.answer('{"about_order": true}')
+    tool: Any = {"type": "function", "function": {"name": "f", "strict": True, "parameters": {"type": "object"}}}
+    client = OpenAI(base_url=f"{served}/v1", api_key="EMPTY")
+    messages: Any = [{"role": "user", "content": "hi"}]
+    answer = client.chat.completions.parse(model="kefu", messages=messages, tools=[tool], response_format=Verdict)
+    assert answer.choices[0].message.parsed == Verdict(about_order=True)
+    assert engine.requests[0]["response_format"]["json_schema"]["name"] == "Verdict"

@@ -112,6 +112,16 @@ def squeezed(text: str) -> str:
     return "".join(text.replace("\x00", "").split())
 
 
+def alike(text: str, whole: str) -> bool:
+    """Whether a text is the `whole` one, or all of it but what looks like the start of a mark at its end: an engine's parser
+    keeps that when nothing follows, and when it swallows a broken call after it."""
+    got, whole = squeezed(text), squeezed(whole)
+    left = (
+        whole.removeprefix(got) if whole.startswith(got) else whole
+    )  # with nothing left, the server has words of its own
+    return got == whole or (left != "" and any(mark.startswith(left) for mark in MARKS))
+
+
 async def ask(endpoint: Endpoint, messages: list[dict[str, Any]], **body: Any) -> tuple[Any, str]:
     """(content, reasoning, calls) and the finish reason, of a stream or of a whole."""
     request = ChatRequest.model_validate({"model": "kefu", "messages": messages, **body})
@@ -150,8 +160,8 @@ async def check_relay(endpoint: Endpoint, wire: Wire, histories: Iterable[str] =
         assert not any(mark in answer + reasoning for mark in MARKS), "a mark leaks"
         assert calls == [(call.name, call.arguments) for call in due.calls]
         assert answer or calls, "an empty answer"
-        assert squeezed(answer) == squeezed(due.content) or due.empty
-        assert squeezed(reasoning) == (squeezed(due.reasoning) if shown else "")
+        assert due.empty or alike(answer, due.content)
+        assert alike(reasoning, due.reasoning if shown else "")
         assert finish == (("function_call" if choice == "functions" else "tool_calls") if calls else "stop")
 
 
@@ -186,8 +196,15 @@ def quick(examples: int) -> Any:
         (f"<tool_call>\n{CALLS[0]}\n</tool_call>\n<tool_call>\n{BROKEN[0]}", [], "parsed"),
         ("b</think>c<think>d</think>e", [1, 12], "parsed"),
         ("<tool_<|im_end|>call>", [3], "plain"),
+        (f"<tool_response>Hm.<tool_call>\n{CALLS[0]}\n</tool_call></tool_response>Yes.", [20], "parsed"),
     ],
-    ids=["nothing", "a broken call after a whole one", "thinking that goes on", "marks within a mark"],
+    ids=[
+        "nothing",
+        "a broken call after a whole one",
+        "thinking that goes on",
+        "marks within a mark",
+        "a call in a response",
+    ],
 )
 async def test_nothing_leaks_and_nothing_is_lost(
     endpoint: Endpoint, engine: Any, said: str, where: list[int], kind: str

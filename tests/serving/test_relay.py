@@ -108,7 +108,9 @@ async def test_reasoning_is_apart_and_stream_equals_whole(
     streamed = assembled(h.events((await chat.post("hi", stream=True, **extra)).text))
     thought = "Hmm." in str(said)
     if not return_reasoning or not thought:
-        assert whole == {"role": "assistant", "content": "Answer."} and streamed["content"] == "Answer."
+        assert (
+            whole == {"role": "assistant", "content": "Answer.", "refusal": None} and streamed["content"] == "Answer."
+        )
         assert streamed["reasoning"] == ""
         return
     assert whole["reasoning"] == whole["reasoning_content"] == streamed["reasoning"].strip() == "Hmm."
