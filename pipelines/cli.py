@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.answer import answering
+from pipelines.cli_agent import app as agent_app
 from pipelines.cli_data import app as data_app
 from pipelines.cli_options import Data, Json, RecipePath
 from pipelines.screen import screen
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(agent_app, name="agent")
 
 EMBEDDED = RECIPES / "smollm2-135m.yaml"
 Model = Annotated[str, typer.Option("--model", help="champion, previous, challenger, a version number, or a folder.")]
