@@ -122,9 +122,13 @@ class Shop:
         """None, if the shop has no such file."""
         return self._read(self.cases, "faq_pairs", FaqPair) if any(self.cases.glob("faq_pairs*.jsonl")) else []
 
-    def case_digests(self) -> dict[str, str]:
-        """File name to SHA-256 of every frozen case file."""
-        return {path.name: file_digest(path) for path in sorted(self.cases.glob("*.jsonl"))}
+    def case_digests(self, *stems: str) -> dict[str, str]:
+        """File name to SHA-256 of every frozen case file, or of those whose names begin with one of `stems`."""
+        return {
+            path.name: file_digest(path)
+            for path in sorted(self.cases.glob("*.jsonl"))
+            if path.name.startswith(stems or "")
+        }
 
     def digest(self) -> str:
         """One digest over everything that training and evaluation read."""
