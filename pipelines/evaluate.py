@@ -112,7 +112,7 @@ def evaluate_cases(
     unknown = sorted({case.intent for case in cases} - set(labels))
     if unknown:
         raise BadInput(f"{path}: unknown intent(s) {', '.join(unknown)}; the taxonomy has {', '.join(labels)}")
-    with _engine(folder, serve) as engine, progress_bar("evaluate", len(cases)) as done:
+    with candidate_engine(folder, serve) as engine, progress_bar("evaluate", len(cases)) as done:
         journal = _interrupted(folder, engine.numeric_path, prompts, labels)
         predictions = predict_intents(
             engine.base_url,
@@ -188,7 +188,10 @@ def _evaluate(
     resumed = any(map(len, (*labelled, called)))
     conforming = conform.CELLS if conform.wanted(model, recipe) else 0
     total = len(frozen) + len(held_out) + len(tools) + conforming
-    with _engine(checkpoint(model), recipe.serve) as engine, progress_bar(f"evaluate {model.kind}", total) as done:
+    with (
+        candidate_engine(checkpoint(model), recipe.serve) as engine,
+        progress_bar(f"evaluate {model.kind}", total) as done,
+    ):
         url = engine.base_url
         assert engine.numeric_path == path, "the key of this report names another path"
 
@@ -256,7 +259,7 @@ def _evaluate(
         tool_predictions=calls,
         offered=served,
     )
-    write_report(target, evaluation, None, None, {"recipe": recipe.name, "numeric_path": path})
+    write_report(target, evaluation, None, None, {"recipe": recipe.name, "numeric_path": path}, prompts=prompts)
     return facts
 
 
@@ -277,7 +280,8 @@ def read_held_out(corpus: Corpus) -> list[IntentCase]:
 
 
 @contextmanager
-def _engine(folder: Path, serve: ServeRecipe) -> Iterator[Engine]:
+def candidate_engine(folder: Path, serve: ServeRecipe) -> Iterator[Engine]:
+    """The engine on a checkpoint that is to be asked, under the name `SERVED_NAME`."""
     log = home() / "logs" / f"engine-{folder.parent.name}-{folder.name}.log"
     with running_engine(folder, serve, served_names=[SERVED_NAME], log=log) as engine:
         yield engine

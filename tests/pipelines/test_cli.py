@@ -22,7 +22,9 @@ def last_line(result: Result) -> dict[str, object]:
 
 def test_every_command_is_there_and_takes_json() -> None:
     commands = ("release", "evaluate", "parity", "serve", "chat", "promote", "rollback", "ledger", "doctor", "demo")
-    for command in (*((name,) for name in commands), ("data", "check"), ("data", "build"), ("data", "export")):
+    grouped = [("data", name) for name in ("check", "build", "export")]
+    grouped += [("agent", name) for name in ("check", "thinking", "memory")]
+    for command in (*((name,) for name in commands), *grouped):
         result = kefu(*command, "--help")
         assert result.exit_code == 0, command
         assert "--json" in result.stdout, command
