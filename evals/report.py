@@ -7,6 +7,7 @@ failures in `evals/failures.py`, the plots in `evals/plots.py`.
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def write_report(
     for name, part in beside.items():
         if part is not None:
             write_json(folder / f"{name}.json", part.model_dump(mode="json"))
+    gated = decision.thresholds.get("languages", ()) if decision is not None else ()
     pictures = {}
     for language, figures in candidate.languages.items():
         pictures[language] = confusion_png(figures.confusion, candidate.labels)
@@ -62,9 +64,9 @@ def write_report(
         "ladder": ladder(known, baselines or {}) if baselines else [],
         "beaten": beaten(candidate, baselines or {}),
         "numbers": [] if decision is None else [(k, _shown(k, v)) for k, v in decision.figures.items()],
-        "failures": intent_failures(candidate, bf16),
-        "unsure": unsure(candidate, bf16),
-        "tool_failures": tool_failures(candidate, bf16),
+        "failures": intent_failures(candidate, bf16, gated),
+        "unsure": unsure(candidate, bf16, gated),
+        "tool_failures": tool_failures(candidate, bf16, gated),
         "prompts": prompts,
         "facts": [(name, _shown(name, value)) for name, value in facts.items() if not isinstance(value, Mapping)],
         "groups": {
@@ -91,7 +93,7 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = _cell
+    environment.filters |= {"cell": _cell, "breakable": _breakable}
     return environment.get_template(template).render(content)
 
 
@@ -99,6 +101,14 @@ def _cell(text: str) -> str:
     """Text for a cell of a Markdown table: one line, nothing that is markup."""
     escaped = "".join(f"\\{c}" if c in "\\|`*_<>[]#" else c for c in text)
     return " ".join(escaped.split())
+
+
+def _breakable(text: str) -> Any:
+    """Text for a narrow cell of the page, which may break within a long identifier."""
+    from markupsafe import Markup, escape
+
+    places = r"(?<=\()(?=\w)" if "(" in text else r"(?<=_)(?=\w)"
+    return Markup(re.sub(places, "<wbr>", str(escape(text))))  # noqa: S704 (escaped above)
 
 
 def _per_intent(evaluation: Evaluation | None, language: str) -> Mapping[str, float]:
