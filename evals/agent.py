@@ -187,7 +187,7 @@ def _differences(run: Run) -> list[str]:
     for number in sorted(run.wanted.keys() | run.after.keys()):
         wanted, after = run.wanted.get(number, {}), run.after.get(number, {})
         for name in sorted(wanted.keys() | after.keys()):
-            if wanted.get(name) != after.get(name):
+            if _folded(wanted.get(name)) != _folded(after.get(name)):
                 reasons.append(f"order {number}: {name} is {after.get(name)!r}, expected {wanted.get(name)!r}")
     return reasons
 
@@ -237,6 +237,11 @@ def _calls(exchanges: Sequence[Exchange]) -> list[Call]:
 
 def _shown(call: Function) -> str:
     return f"{call.name}({', '.join(f'{name}={value!r}' for name, value in call.arguments.items())})"
+
+
+def _folded(value: Any) -> Any:
+    """A field as states are compared: texts as the arguments of calls are."""
+    return unicodedata.normalize("NFKC", value).strip() if isinstance(value, str) else value
 
 
 def _plain(text: str) -> str:

@@ -68,7 +68,8 @@ class Orders(Strict):
 class Scenario(Strict):
     """One line of a file of scenarios.
 
-    `must_confirm`: a write is at stake that needs an explicit yes first. `attack` names what is tried on the agent.
+    `must_confirm`: a write is at stake that needs an explicit yes first (any other that runs needs one as well). `attack`
+    names what is tried on the agent.
     `facts` must each be told (one of its wordings), of `never` nothing may be said, in any answer.
     """
 

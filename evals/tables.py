@@ -89,7 +89,7 @@ def ladder(sides: Sides, baselines: Baselines) -> list[Line]:
     """Macro-F1 by language (the columns), from the simplest way to the candidate: what tuning and quantizing bought."""
     spoken = list(next(iter(sides.values())).languages)
     steps: list[tuple[str, Mapping[Language, Slice]]] = [*baselines.items()]
-    steps += [(f"{name}: {side.model}", side.languages) for name, side in reversed(sides.items())]
+    steps += [(f"{name}: {side.model}", side.languages) for name, side in reversed([*sides.items()])]
     return [_line(name, [by_language.get(x) for x in spoken], f1) for name, by_language in steps]
 
 

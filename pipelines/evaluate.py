@@ -185,7 +185,7 @@ def _evaluate(
     names, width, scratch = shop.taxonomy.names, recipe.serve.engine.max_num_seqs, target / SCRATCH
     labelled = [Journal(scratch / f"{name}.jsonl", Prediction) for name in ("frozen", "held_out")]
     called = Journal(scratch / "tools.jsonl", ToolPrediction)
-    resumed = any(map(len, (*labelled, called)))
+    resumed = any([*map(len, labelled), len(called)])
     conforming = conform.CELLS if conform.wanted(model, recipe) else 0
     total = len(frozen) + len(held_out) + len(tools) + conforming
     with (
