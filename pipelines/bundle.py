@@ -132,17 +132,21 @@ def _fill(folder: Path, candidate: Candidate, decision: Decision, champion: Eval
 
 def _facts(candidate: Candidate) -> dict[str, Any]:
     """What the report says of sizes, speed, data and code."""
-    made, stages = candidate.fp8.manifest, {"quantize": candidate.quantized, "evaluate": candidate.fp8}
+    quantized, evaluated, made = candidate.quantized.facts, candidate.fp8.facts, candidate.fp8.manifest
     at_once = candidate.recipe.serve.engine.max_num_seqs
-    speed = {name: candidate.fp8.facts[name] for name in ("labels_per_s", "calls_per_s") if name in candidate.fp8.facts}
+    found = {
+        "bytes in BF16": quantized.get("bytes_before"),
+        "bytes in FP8": quantized.get("bytes_after"),
+        "tensors": quantized.get("dtypes"),
+        f"labels a second, {at_once} at once": evaluated.get("labels_per_s"),
+        f"tool answers a second, {at_once} at once": evaluated.get("calls_per_s"),
+        "seconds of the evaluation": made["seconds"],
+        "peak memory of the evaluation, MB": made["peak_memory_mb"],
+    }
+    stages = {"quantize": candidate.quantized, "evaluate": candidate.fp8}
     return {
         "recipe": candidate.recipe.name,
-        "sizes and speed": {
-            **candidate.quantized.facts,
-            **{f"{name}, {at_once} at once": value for name, value in speed.items()},
-            "evaluation_seconds": made["seconds"],
-            "evaluation_peak_memory_mb": made["peak_memory_mb"],
-        },
+        "sizes and speed": {name: value for name, value in found.items() if value is not None},
         "digests of data and code": {
             "corpus": candidate.corpus.digest,
             **candidate.inputs,

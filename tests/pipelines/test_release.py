@@ -75,7 +75,9 @@ def test_the_untuned_base_is_a_stage_where_the_recipe_asks_for_it(
     assert list(summary["seconds"]) == [*STAGES[:-1], "evaluate-base", STAGES[-1]]
     page = Path(summary["report"]).read_text(encoding="utf-8")
     assert (
-        "untuned base, prompted" in page and "Digests of data and code" in page and "labels_per_s, 16 at once" in page
+        "untuned base, prompted" in page
+        and "Digests of data and code" in page
+        and "labels a second, 16 at once" in page
     )
     (small_shop / "faq.yaml").write_text(
         (small_shop / "faq.yaml").read_text(encoding="utf-8") + "# edit\n", encoding="utf-8"
