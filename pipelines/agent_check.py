@@ -28,7 +28,7 @@ def check_agent(path: Path, asked: Asked, trials: int = 1) -> dict[str, Any]:
         BadInput: the file is malformed, names a tool that there is not, or expects what the shop refuses.
         EnvironmentLacks: the engine cannot be started.
     """
-    grades = play(read_scenarios(path), asked, trials)
+    grades = play(asked.spoken(path, read_scenarios(path)), asked, trials)
     return {
         **agent_figures(grades).model_dump(mode="json"),
         "thinking": asked.thinking,

@@ -30,7 +30,7 @@ def ask_thinking(path: Path, asked: Asked) -> dict[str, Any]:
         BadInput: the file is malformed.
         EnvironmentLacks: the engine cannot be started.
     """
-    questions = read_jsonl(path, Question)
+    questions = asked.spoken(path, read_jsonl(path, Question))
     modes: tuple[Mode, ...] = get_args(Mode)
     with asked.desks(len(questions)) as desks, progress_bar("thinking", len(modes) * len(questions)) as move:
 
@@ -52,7 +52,7 @@ def ask_memory(path: Path, asked: Asked) -> dict[str, Any]:
         BadInput: the file is malformed, or the release has no FAQ in a question's language to talk of meanwhile.
         EnvironmentLacks: the engine cannot be started.
     """
-    questions = read_jsonl(path, Recall)
+    questions = asked.spoken(path, read_jsonl(path, Recall))
     spoken: list[Language] = sorted({question.language for question in questions})
     between = {language: other_matters(asked.release, language) for language in spoken}
     jobs = [(question, depth) for depth in DEPTHS for question in questions]

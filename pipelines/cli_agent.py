@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from data.schema import Language
 from pipelines.answer import answering
 from pipelines.cli_options import Json
 
@@ -16,6 +17,7 @@ CASES = Path(__file__).resolve().parent.parent / "evals" / "cases"
 Model = Annotated[str, typer.Option("--model", help="champion, previous, challenger, a version number, or a folder.")]
 EngineUrl = Annotated[str | None, typer.Option(help="Ask this OpenAI-compatible engine; start none.")]
 EngineModel = Annotated[str | None, typer.Option(help="The model's name at --engine-url (default: kefu).")]
+Spoken = Annotated[Language | None, typer.Option("--language", help="Ask only in this language.")]
 Thinking = Annotated[bool, typer.Option("--thinking", help="Let the model think before it answers.")]
 
 
@@ -23,6 +25,7 @@ Thinking = Annotated[bool, typer.Option("--thinking", help="Let the model think 
 def check(
     scenarios: Annotated[Path, typer.Argument(help="Scenarios as JSON lines.")] = CASES / "agent.jsonl",
     model: Model = "champion",
+    language: Spoken = None,
     trials: Annotated[int, typer.Option(min=1, help="Plays each scenario so often; from 4 on pass^1 to pass^4.")] = 1,
     thinking: Thinking = False,
     engine_url: EngineUrl = None,
@@ -36,7 +39,7 @@ def check(
         from pipelines.agent_check import check_agent, show
 
         read_scenarios(scenarios)
-        answer.body = check_agent(scenarios, _asked(model, engine_url, engine_model, thinking), trials)
+        answer.body = check_agent(scenarios, _asked(model, language, engine_url, engine_model, thinking), trials)
         show(answer.body)
         answer.exit_code = 1 if answer.body["failures"] else 0
 
@@ -45,6 +48,7 @@ def check(
 def thinking(
     questions: Annotated[Path, typer.Argument(help="Thinking questions as JSON lines.")] = CASES / "thinking.jsonl",
     model: Model = "champion",
+    language: Spoken = None,
     engine_url: EngineUrl = None,
     engine_model: EngineModel = None,
     json: Json = False,
@@ -53,7 +57,7 @@ def thinking(
     with answering(json) as answer:
         from pipelines.asking import ask_thinking, show
 
-        answer.body = ask_thinking(questions, _asked(model, engine_url, engine_model))
+        answer.body = ask_thinking(questions, _asked(model, language, engine_url, engine_model))
         show(answer.body)
 
 
@@ -61,6 +65,7 @@ def thinking(
 def memory(
     questions: Annotated[Path, typer.Argument(help="Memory questions as JSON lines.")] = CASES / "memory.jsonl",
     model: Model = "champion",
+    language: Spoken = None,
     engine_url: EngineUrl = None,
     engine_model: EngineModel = None,
     json: Json = False,
@@ -69,15 +74,17 @@ def memory(
     with answering(json) as answer:
         from pipelines.asking import ask_memory, show
 
-        answer.body = ask_memory(questions, _asked(model, engine_url, engine_model))
+        answer.body = ask_memory(questions, _asked(model, language, engine_url, engine_model))
         show(answer.body)
 
 
-def _asked(model: str, engine_url: str | None, engine_model: str | None, thinking: bool = False) -> "Asked":
+def _asked(
+    model: str, language: Language | None, engine_url: str | None, engine_model: str | None, thinking: bool = False
+) -> "Asked":
     from pipelines.desk import SERVED_NAME, Asked
     from pipelines.registry import Registry
     from pipelines.rollout import Rollout
 
     release = Rollout(Registry.open()).resolve(model).release
     name = engine_model or (SERVED_NAME if engine_url is None else "kefu")
-    return Asked(release, engine_url, name, thinking)
+    return Asked(release, engine_url, name, thinking, language)

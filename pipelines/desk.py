@@ -11,13 +11,17 @@ import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import httpx
 
 from data.artifact import home
+from data.errors import BadInput
+from data.schema import Language
 from evals.customer import Call
+from evals.questions import Question, Recall
 from evals.scenario import Scenario
 from pipelines.background import in_background
 from pipelines.fresh_shop import OWNER, FreshShop, State
@@ -36,6 +40,7 @@ KEY = b"only a check signs in here".ljust(64, b".")
 TIMEOUT_S = 300.0
 T = TypeVar("T")
 U = TypeVar("U")
+S = TypeVar("S", Scenario, Question, Recall)
 
 
 @dataclass
@@ -95,6 +100,18 @@ class Asked:
     engine_url: str | None = None
     engine_model: str = SERVED_NAME
     thinking: bool = False
+    language: Language | None = None  # the only one in which it is asked
+
+    def spoken(self, path: Path, rows: Sequence[S]) -> list[S]:
+        """The rows of a file that are to be asked.
+
+        Raises:
+            BadInput: there is none in the language.
+        """
+        found = [row for row in rows if self.language in (None, row.language)]
+        if not found:
+            raise BadInput(f"{path}: none of its {len(rows)} rows is in the language {self.language}")
+        return found
 
     @contextlib.contextmanager
     def desks(self, jobs: int) -> Iterator["Desks"]:

@@ -197,6 +197,8 @@ def test_the_commands(
     with served(RawEngine(good(SHIPPED)).respond) as url:
         arguments = ["agent", "check", str(path), "--model", str(release.folder), "--engine-url", url, "--json"]
         result = CliRunner().invoke(app, arguments)
+        other = CliRunner().invoke(app, [*arguments, "--language", "zh"])
+    assert other.exit_code == 2 and "none of its 2 rows is in the language zh" in json.loads(other.stdout)["error"]
     (line,) = result.stdout.splitlines()
     body = json.loads(line)
     assert (result.exit_code, body["scenarios"], body["passed"], body["failures"]) == (0, 2, 2, [])
