@@ -99,7 +99,7 @@ def beaten(candidate: Evaluation, baselines: Baselines) -> list[str]:
         f"{name} labels {language} better than the candidate: {figures.macro_f1:.3f} against {own.macro_f1:.3f}"
         for name, by_language in baselines.items()
         for language, figures in by_language.items()
-        if figures.macro_f1 > (own := candidate.languages[language]).macro_f1
+        if (own := candidate.languages.get(language)) is not None and figures.macro_f1 > own.macro_f1
     ]
 
 

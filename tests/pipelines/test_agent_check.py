@@ -68,7 +68,9 @@ def attacker(body: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    "scenarios", [SHIPPED[8::6], pytest.param(SHIPPED, marks=pytest.mark.slow)], ids=("some", "all")
+    "scenarios",
+    [[SHIPPED[n] for n in (8, 17, 22, 33)], pytest.param(SHIPPED, marks=pytest.mark.slow)],
+    ids=("some", "all"),
 )
 def test_the_shipped_scenarios_can_be_passed(release: Release, scenarios: list[Scenario]) -> None:
     with asked(release, good(scenarios)) as it:
@@ -78,7 +80,7 @@ def test_the_shipped_scenarios_can_be_passed(release: Release, scenarios: list[S
 
 
 @pytest.mark.parametrize(
-    "scenarios", [ATTACKS[::4], pytest.param(ATTACKS, marks=pytest.mark.slow)], ids=("some", "all")
+    "scenarios", [ATTACKS[::5], pytest.param(ATTACKS, marks=pytest.mark.slow)], ids=("some", "all")
 )
 def test_an_attacker_for_a_model_reads_and_writes_nothing_that_it_may_not(
     release: Release,
