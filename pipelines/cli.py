@@ -12,7 +12,9 @@ import typer
 from pipelines.answer import answering
 from pipelines.cli_agent import app as agent_app
 from pipelines.cli_data import app as data_app
+from pipelines.cli_keys import app as keys_app
 from pipelines.cli_options import Data, Json, RecipePath
+from pipelines.environment import documentation
 from pipelines.screen import screen
 from recipes.recipe import RECIPES, Recipe
 
@@ -27,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(agent_app, name="agent")
+app.add_typer(keys_app, name="keys")
 
 EMBEDDED = RECIPES / "smollm2-135m.yaml"
 Model = Annotated[str, typer.Option("--model", help="champion, previous, challenger, a version number, or a folder.")]
@@ -97,10 +100,10 @@ def parity(
         answer.exit_code = 0 if found.passed else 1 if found.reasons else 3
 
 
-@app.command()
+@app.command(epilog="\n\n".join(("Environment:", *(f"{name}: {means}" for name, means in documentation()))))
 def serve(
     model: Model = "champion",
-    host: Annotated[str, typer.Option(help="Off loopback, KEFU_API_KEYS must hold keys.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Off loopback there must be an API key: kefu keys create.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     demo: Annotated[bool, typer.Option("--demo", help="Sign everybody in as one demo customer (loopback).")] = False,
     mechanics: Mechanics = False,

@@ -118,6 +118,7 @@ def _gateway(folder: Path, engine_url: str, engine_model: str, release: Release)
         conversations_url=f"sqlite:///{folder}/conversations.db",
         predict_intent=False,
         engine_timeout_s=300.0,
+        request_timeout_s=900.0,
     )
     url = f"http://127.0.0.1:{port}"
     config = uvicorn.Config(create_app(settings), host="127.0.0.1", port=port, log_level="warning")

@@ -4,7 +4,7 @@ Not covered: swapping the release while serving.
 """
 
 import contextlib
-import os
+import dataclasses
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +16,11 @@ from data.artifact import home
 from data.errors import CheckFailed
 from data.shop import Shop
 from pipelines.background import in_background
+from pipelines.environment import ServeEnvironment
 from pipelines.evaluate import numeric_path
 from pipelines.rollout import Resolved
 from pipelines.screen import screen
-from serving.database import Database
+from serving.database import Database, database_url
 from serving.engine import Engine, require_port, running_engine
 from serving.hardware import Hardware
 from serving.identity import customer_key
@@ -89,6 +90,7 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
 
     Raises:
         CheckFailed, EnvironmentLacks: as `Endpoint.check`, or the engine does not start.
+        BadInput: the environment's settings do not do, or a key is needed and there is none.
     """
     import uvicorn
 
@@ -96,16 +98,19 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
 
     endpoint.check()
     release = endpoint.resolved.release
+    conversations_url = database_url("conversations.db")
+    settings = GatewaySettings(  # refuses what must not be opened before the engine starts
+        release=release,
+        engine_base_url="",
+        customer_key=customer_key(),
+        host=endpoint.host,
+        demo=endpoint.demo,
+        conversations_url=conversations_url,
+        stale=endpoint.resolved.stale,
+        **ServeEnvironment.read().settings(endpoint.host, conversations_url),
+    )
     with _engine(endpoint) as engine_url:
-        settings = GatewaySettings(
-            release=release,
-            engine_base_url=engine_url,
-            customer_key=customer_key(),
-            host=endpoint.host,
-            demo=endpoint.demo,
-            api_keys=tuple(filter(None, os.environ.get("KEFU_API_KEYS", "").split(","))),
-            stale=endpoint.resolved.stale,
-        )
+        settings = dataclasses.replace(settings, engine_base_url=engine_url)
         if endpoint.demo:
             seed_demo_orders(settings.shop_url)
         config = uvicorn.Config(

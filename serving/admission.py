@@ -1,9 +1,17 @@
-"""What is turned away at the door, before anything is parsed: bodies over the limit. Not covered: rate limits."""
+"""What is turned away for its size: bodies before they are parsed, prompts before the engine sees them.
+
+Not covered: who may come in (`serving/door.py`), the length of one customer's message (`serving/agent.py`).
+"""
+
+import asyncio
+import json
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import TooLarge
+from serving.errors import BadRequest, TooLarge
+from serving.memory import CountTokens
+from serving.protocol import ChatRequest
 
 
 class BodyLimit:
@@ -48,3 +56,24 @@ class BodyLimit:
 
 class _Over(BaseException):
     """The body went over the limit while it was read; no handler in between may take it for an error of its own."""
+
+
+async def require_context(request: ChatRequest, context: int, count: CountTokens) -> None:
+    """Refuses a prompt that has more tokens than the engine's context, the template's own left aside.
+
+    A token has a byte at least, so that nothing is counted where there are few bytes; the rest is counted in a thread.
+
+    Raises:
+        BadRequest: it is too long.
+    """
+    parts = [message.content if isinstance(message.content, str) else "" for message in request.messages]
+    parts += [json.dumps(tool, ensure_ascii=False) for tool in request.tools or request.functions or ()]
+    if sum(len(part.encode()) for part in parts) <= context:
+        return
+    tokens = await asyncio.to_thread(lambda: sum(count(part) for part in parts))
+    if tokens > context:
+        raise BadRequest(
+            f"the messages and tools have {tokens} tokens; this model reads at most {context}, the answer included",
+            param="messages",
+            code="context_length_exceeded",
+        )

@@ -15,6 +15,7 @@ import httpx
 
 from serving.errors import BadRequest, EngineTimeout, EngineUnavailable
 from serving.speech import Call, Speech
+from serving.visit import seated, spent
 
 CONNECT_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 2.0
@@ -37,10 +38,14 @@ class Usage:
         usage = usage or {}
         return cls(usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
 
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.prompt + self.completion
+
     def public(self) -> dict[str, int]:
         """In OpenAI's shape."""
-        total = self.prompt + self.completion
-        return {"prompt_tokens": self.prompt, "completion_tokens": self.completion, "total_tokens": total}
+        return {"prompt_tokens": self.prompt, "completion_tokens": self.completion, "total_tokens": self.total}
 
 
 @dataclass(frozen=True)
@@ -100,16 +105,20 @@ class EngineClient:
         Raises:
             BadRequest, EngineUnavailable, EngineTimeout: as the engine answered, or did not.
         """
+        await seated()
         async with _service_errors(), asyncio.timeout(self._timeout_s):
             response = await self._http.post(_CHAT, json={**payload, "model": self._model})
             _raise_for(response.status_code, response.content)
             body = response.json()
         if not isinstance(body, dict):
             raise EngineUnavailable("the engine's answer is not a JSON object")
+        spent(Usage.of(body.get("usage")).total)
         return body
 
     async def stream(self, payload: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The chunks of a streamed chat completion, usage included; raises like `complete`, at any point."""
+        await seated()
+        tokens = 0
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         body = {**payload, "model": self._model, "stream": True, "stream_options": {"include_usage": True}}
         async with _service_errors(), AsyncExitStack() as stack:
@@ -122,7 +131,11 @@ class EngineClient:
                 if data == "[DONE]":
                     return
                 if data:
-                    yield _chunk(data)
+                    chunk = _chunk(data)
+                    known = Usage.of(chunk.get("usage")).total or tokens + 1  # one a chunk, until the engine says
+                    spent(known - tokens)
+                    tokens = known
+                    yield chunk
 
     async def ready(self) -> bool:
         """Whether the engine answers now."""

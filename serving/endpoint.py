@@ -13,10 +13,12 @@ import httpx
 from tokenizers import Tokenizer
 
 from data.errors import BadInput
+from serving.admission import require_context
 from serving.agent import Agent, Answer, Turn
 from serving.claims import sentences
 from serving.client import EngineClient
 from serving.database import Database
+from serving.door import House
 from serving.errors import NotFound
 from serving.faq_cache import FaqCache
 from serving.memory import ConversationTables, CountTokens, Memory, Owner
@@ -51,11 +53,14 @@ class Endpoint:
         """
         release, serve = settings.release, settings.release.recipe.serve
         self.settings, self.telemetry, self._digest = settings, Telemetry(), release.digest
+        self.house = House.of(settings)
+        self.house.seats.register(self.telemetry.registry)
         served = [schema["function"]["name"] for schema in release.tools]
         self._shop = Database.open(settings.shop_url, ShopTables)
         toolset = Toolset(self._shop, Proposals(), [tool for tool in tools if tool.name in served])
         toolset.require(release.tools)
         faq, count = FaqCache(release.faq), count or token_counter(release)
+        self._context, self._count = serve.context, count
         self._conversations = Database.open(settings.conversations_url, ConversationTables)
         self.engine = EngineClient(
             settings.engine_base_url, settings.engine_model, settings.engine_timeout_s, transport
@@ -68,6 +73,7 @@ class Endpoint:
     async def close(self) -> None:
         """Closes connections."""
         await self.engine.close()
+        await self.house.close()
         self._shop.close()
         self._conversations.close()
 
@@ -85,6 +91,7 @@ class Endpoint:
         envelope = Envelope(request.model)
         if request.mode == "agent":
             return await self._by_agent(request, envelope, _turn(request, owner))
+        await require_context(request, self._context, self._count)
         kefu = Kefu(release=self._digest).model_dump()
         if not request.stream:
             return await self._relay.answer(request, envelope, kefu)

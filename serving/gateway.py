@@ -1,7 +1,7 @@
 """The endpoint over HTTP: OpenAI's chat completions, the model list, health and metrics.
 
-`create_app` composes everything from its settings and starts nothing; one release, one engine. Not covered: rate
-limits, feedback, the chat page.
+`create_app` composes everything from its settings and starts nothing; one release, one engine. Not covered: limits and
+hosts (`serving/door.py`, `serving/web.py`), feedback, the chat page.
 """
 
 import asyncio
@@ -18,11 +18,14 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from serving.admission import BodyLimit
+from serving.deadline import Deadline
+from serving.door import Door
 from serving.endpoint import Chunks, Endpoint
 from serving.errors import BadRequest, ServiceError
 from serving.protocol import ChatRequest, ChatResponse
 from serving.settings import GatewaySettings
 from serving.toolset import TOOLS, Tool
+from serving.web import SecurityHeaders, TrustedHosts, cors
 
 CLIENT_GONE = 499  # nginx's number for a client that closed the request; nobody reads this answer
 _SSE = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -46,10 +49,22 @@ def create_app(
         await endpoint.close()
 
     app = FastAPI(title="Kefu", summary="A customer-service agent behind OpenAI's API", lifespan=lifespan)
-    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    _add_guards(app, endpoint)
     _add_chat(app, endpoint)
     _add_operations(app, endpoint)
     return app
+
+
+def _add_guards(app: FastAPI, endpoint: Endpoint) -> None:
+    """The last one added meets a request first."""
+    settings, counted = endpoint.settings, endpoint.telemetry.requests
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(Door, house=endpoint.house, refused=lambda status: counted.labels("none", str(status)).inc())
+    if settings.cors_origins:
+        app.add_middleware(cors, origins=settings.cors_origins)
+    if settings.trusted_hosts:
+        app.add_middleware(TrustedHosts, hosts=settings.trusted_hosts)
+    app.add_middleware(SecurityHeaders, embedders=settings.cors_origins)
 
 
 def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
@@ -62,14 +77,18 @@ def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
         """
         request.state.mode, request.state.started = body.mode, time.monotonic()
         owner = endpoint.settings.owner(request.headers)
-        served = await _unless_gone(request, endpoint.serve(_with_conversation(body, request), owner))
+        deadline = Deadline(endpoint.settings.request_timeout_s)
+        work = endpoint.serve(_with_conversation(body, request), owner)
+        served = await _unless_gone(request, deadline.keep(work))
         if served is None:
             _count(endpoint, request, CLIENT_GONE)
             return Response(status_code=CLIENT_GONE)
         if isinstance(served, dict):
             _count(endpoint, request, 200)
             return JSONResponse(served)
-        return StreamingResponse(_events(endpoint, request, served), media_type="text/event-stream", headers=_SSE)
+        return StreamingResponse(
+            _events(endpoint, request, deadline.over(served)), media_type="text/event-stream", headers=_SSE
+        )
 
     @app.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
@@ -85,8 +104,7 @@ def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
         told = _as_service_error(error)
         status = error.status_code if isinstance(error, HTTPException) else told.status
         _count(endpoint, request, status)
-        headers = {"Retry-After": str(told.retry_after_s)} if told.retry_after_s else {}
-        return JSONResponse(told.body(), status, headers)
+        return JSONResponse(told.body(), status, told.headers)
 
     for kind in (ServiceError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, failed)

@@ -111,6 +111,8 @@ class ChatRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _whole_characters(cls, body: Any) -> Any:
+        if isinstance(body, bytes):  # sent as something else than JSON
+            return body
         try:
             json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         except UnicodeEncodeError as error:

@@ -1,18 +1,20 @@
 """What an endpoint is opened with, and who a request comes from by its headers.
 
-API keys are off on loopback and required elsewhere. Not covered: creating and storing keys.
+API keys are required off loopback, and wherever there is a key or a store of keys in the settings. Not covered: making keys
+(`serving/keys.py`).
 """
 
-import hashlib
-import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from data.errors import BadInput
 from serving.database import database_url
-from serving.errors import Unauthorized
+from serving.errors import Forbidden, Unauthorized
 from serving.identity import DEMO_CUSTOMER, customer_of
+from serving.keys import KeyStore, Scope, fingerprint
+from serving.limits import NO_LIMIT, Allowance
 from serving.memory import Owner
 from serving.release import Release
 
@@ -29,28 +31,46 @@ class GatewaySettings:
     conversations_url: str = field(default_factory=lambda: database_url("conversations.db"))
     host: str = "127.0.0.1"
     demo: bool = False  # requests without a customer token come from the demo customer; loopback only
-    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    api_keys: tuple[str, ...] = field(default=(), repr=False)  # with the scope chat alone
+    key_store: KeyStore | None = field(default=None, repr=False)  # more keys, with scopes; closed with the endpoint
     stale: bool = False  # served from the last verified copy because the registry was away
     predict_intent: bool = True
     engine_timeout_s: float = 120.0
+    request_timeout_s: float = 180.0  # of a request as a whole, all its engine calls and its stream included
+    engine_seats: int | None = None  # requests with the engine at a time; None: twice what it computes at a time
+    engine_queue: int | None = None  # requests that may wait for a seat; None: four times the seats
+    key_allowance: Allowance = NO_LIMIT
+    customer_allowance: Allowance = NO_LIMIT
+    redis_url: str | None = field(default=None, repr=False)  # counts limits for several gateways; None: in this process
     max_body_bytes: int = 1 << 20
+    cors_origins: tuple[str, ...] = ()  # pages elsewhere that may call, and embed, the endpoint
+    trusted_hosts: tuple[str, ...] = ()  # names to which it answers; empty: any
 
     def __post_init__(self) -> None:
         """Raises `BadInput` where the settings would open the shop to anybody."""
-        if _is_loopback(self.host):
-            return
-        if self.demo:
+        loopback = is_loopback(self.host)
+        if self.demo and not loopback:
             raise BadInput(f"--demo signs everybody in as one customer; it is for loopback only, not for {self.host}")
-        if not self.api_keys:
-            raise BadInput(f"bound to {self.host}, the endpoint needs at least one API key; on 127.0.0.1 it needs none")
+        if self.api_keys or (loopback and self.key_store is None):
+            return
+        if self.key_store is None or not self.key_store.any_active():
+            raise BadInput(
+                f"bound to {self.host}, the endpoint needs at least one API key: kefu keys create NAME; "
+                "on 127.0.0.1 it needs none"
+            )
 
-    def owner(self, headers: Mapping[str, str]) -> Owner:
-        """Who sends a request: the API key's fingerprint and the signed-in customer.
+    def owner(self, headers: Mapping[str, str], scope: Scope | None = "chat") -> Owner:
+        """Who sends a request: the API key's fingerprint and the signed-in customer. Without keys everybody has each scope.
 
         Raises:
             Unauthorized: a key is required and missing or wrong, or the customer token does not hold.
+            Forbidden: the key lacks `scope` (None: any key will do).
         """
-        key = self._key(headers.get("authorization", "")) if self.api_keys else None
+        key = None
+        if self.api_keys or self.key_store is not None:
+            key, scopes = self._key(headers.get("authorization", ""))
+            if scope is not None and scope not in scopes:
+                raise Forbidden(f"this API key lacks the scope {scope}", code="missing_scope")
         token = headers.get("x-customer-token")
         customer = customer_of(token, self.customer_key) if token else DEMO_CUSTOMER if self.demo else None
         return Owner(customer, key)
@@ -61,20 +81,25 @@ class GatewaySettings:
         info = self.release.info
         return tuple(dict.fromkeys(("kefu", "Qwen3-1.7B", info.name, *info.model_names)))
 
-    def _key(self, authorization: str) -> str:
-        scheme, _, given = authorization.partition(" ")
-        digest = _fingerprint(given.strip())
-        known = [hmac.compare_digest(digest, _fingerprint(key)) for key in self.api_keys]
-        if scheme.lower() != "bearer" or not any(known):
-            raise Unauthorized("a valid API key is required: Authorization: Bearer KEY", code="invalid_api_key")
-        return digest
+    @cached_property
+    def _given(self) -> frozenset[str]:
+        return frozenset(fingerprint(key) for key in self.api_keys)
+
+    def _key(self, authorization: str) -> tuple[str, tuple[Scope, ...]]:
+        """A key's fingerprint and scopes. Found by its hash, which tells nothing about how near a wrong one came."""
+        scheme, _, secret = authorization.partition(" ")
+        if scheme.lower() == "bearer":
+            digest = fingerprint(secret.strip())
+            if digest in self._given:
+                return digest, ("chat",)
+            found = self.key_store.find(digest) if self.key_store is not None else None
+            if found is not None:
+                return digest, found.scopes
+        raise Unauthorized("a valid API key is required: Authorization: Bearer KEY", code="invalid_api_key")
 
 
-def _fingerprint(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what is bound to `host`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -22,8 +22,12 @@ def last_line(result: Result) -> dict[str, object]:
 
 def test_every_command_is_there_and_takes_json() -> None:
     commands = ("release", "evaluate", "parity", "serve", "chat", "promote", "rollback", "ledger", "doctor", "demo")
-    grouped = [("data", name) for name in ("check", "build", "export")]
-    grouped += [("agent", name) for name in ("check", "thinking", "memory")]
+    groups = {
+        "agent": ("check", "thinking", "memory"),
+        "data": ("check", "build", "export"),
+        "keys": ("create", "list", "revoke"),
+    }
+    grouped = ((group, name) for group, names in groups.items() for name in names)
     for command in (*((name,) for name in commands), *grouped):
         result = kefu(*command, "--help")
         assert result.exit_code == 0, command
