@@ -37,7 +37,7 @@ from serving.toolset import TOOLS, Tool
 SERVED_NAME = "checked"
 MOST = 8  # desks before one engine
 KEY = b"only a check signs in here".ljust(64, b".")
-TIMEOUT_S = 300.0
+ENGINE_TIMEOUT_S, TIMEOUT_S = 300.0, 900.0  # of one engine call, of a whole request
 T = TypeVar("T")
 U = TypeVar("U")
 S = TypeVar("S", Scenario, Question, Recall)
@@ -181,7 +181,8 @@ def _open_desk(release: Release, engine_url: str, engine_model: str) -> Iterator
             shop_url=_url(folder, "shop"),
             conversations_url=_url(folder, "conversations"),
             predict_intent=False,
-            engine_timeout_s=TIMEOUT_S,
+            engine_timeout_s=ENGINE_TIMEOUT_S,
+            request_timeout_s=TIMEOUT_S,
         )
         app = create_app(settings, tools=[desk.recorded(tool) for tool in TOOLS])
         config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning")
