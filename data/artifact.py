@@ -237,6 +237,12 @@ class Quantized(Artifact):
     kind = "quantized"
 
 
+class Baseline(Artifact):
+    """What a model that is not to be released makes of the frozen intent cases: `evaluation.json`."""
+
+    kind = "baseline"
+
+
 class Report(Artifact):
     """One evaluation of one model: `report.json` (`evals.report`), predictions, figures, HTML and Markdown."""
 

@@ -4,7 +4,8 @@ DIR/intents.yaml  faq.yaml  tools.json  prompts/*.md
 DIR/faq_calibration.jsonl   `FaqCalibration`, one row for each FAQ entry; may be missing
 DIR/train/*.jsonl   utterances*.jsonl (`Utterance`) and dialogs*.jsonl (`Dialog`)
 DIR/cases/*.jsonl   intents*.jsonl (`IntentCase`), tools*.jsonl (`ToolCase`) and, where the FAQ is evaluated,
-                    faq_pairs*.jsonl (`FaqPair`): frozen, never trained on
+                    faq_pairs*.jsonl (`FaqPair`): frozen, never trained on. Others may lie beside them, such as the agent's
+                    scenarios (`evals/scenario.py`): they are asked of a release, and no stage reads them
 """
 
 import json
@@ -24,6 +25,11 @@ from data.rows import explained
 from data.schema import FaqCalibration, FaqEntry, FaqPair, IntentCase, Strict, Taxonomy, ToolCase, read_jsonl, read_yaml
 from data.textfile import whole_text
 
+READ = (
+    "intents",
+    "tools",
+    "faq_pairs",
+)  # case files that training or its evaluation reads; others are asked afterwards
 _HERE = Path(__file__).resolve().parent
 M = TypeVar("M", bound=BaseModel)
 
@@ -116,13 +122,18 @@ class Shop:
         """None, if the shop has no such file."""
         return self._read(self.cases, "faq_pairs", FaqPair) if any(self.cases.glob("faq_pairs*.jsonl")) else []
 
-    def case_digests(self) -> dict[str, str]:
-        """File name to SHA-256 of every frozen case file."""
-        return {path.name: file_digest(path) for path in sorted(self.cases.glob("*.jsonl"))}
+    def case_digests(self, *stems: str) -> dict[str, str]:
+        """File name to SHA-256 of every frozen case file, or of those whose names begin with one of `stems`."""
+        return {
+            path.name: file_digest(path)
+            for path in sorted(self.cases.glob("*.jsonl"))
+            if path.name.startswith(stems or "")
+        }
 
     def digest(self) -> str:
         """One digest over everything that training and evaluation read."""
-        files = [*self.train.glob("*.jsonl"), *self.cases.glob("*.jsonl"), *(self.folder / "prompts").glob("*.md")]
+        files = [*self.train.glob("*.jsonl"), *(self.folder / "prompts").glob("*.md")]
+        files += [path for stem in READ for path in self.cases.glob(f"{stem}*.jsonl")]
         files += [self.folder / name for name in ("intents.yaml", "faq.yaml", "faq_calibration.jsonl", "tools.json")]
         return json_digest({path.name: file_digest(path) for path in sorted(files) if path.exists()})
 

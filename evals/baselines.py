@@ -1,18 +1,21 @@
-"""What simpler classifiers make of the same cases, from the same training utterances: where one of them wins, tuning a language
-model has not paid for the labels (it still answers and calls tools, which they cannot).
+"""What simpler ways make of the same cases: where one of them wins, tuning a language model has not paid for the labels (it
+still answers and calls tools, which classifiers cannot).
 
-Not covered: the untuned base with prompting.
+The classifiers learn from the same training utterances; the untuned base gets the taxonomy in its prompt. Not covered: asking
+the base (`pipelines/prompted_base.py`).
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
-from data.schema import IntentCase, Language
+from data.schema import IntentCase, Language, Taxonomy
 from evals.metrics import Slice, intent_figures
 from evals.predict import Prediction
 
 MAJORITY = "majority label"
 TFIDF = "TF-IDF and logistic regression"
+PROMPTED = "untuned base, prompted"
 Baselines = dict[str, dict[Language, Slice]]
 
 
@@ -31,6 +34,28 @@ def baselines(train: Sequence[IntentCase], cases: Sequence[IntentCase], labels: 
     for name, predicted in guesses.items():
         told = [Prediction(case=case, predicted=label) for case, label in zip(cases, predicted, strict=True)]
         found[name] = {x: intent_figures([p for p in told if p.language == x], labels) for x in spoken}
+    return found
+
+
+def labelling_prompt(taxonomy: Taxonomy) -> str:
+    """What a model that was never tuned must be told to label a message: every label with its meaning, the rules between
+    neighbours, and the form of the answer."""
+    labels = "\n".join(f"- {name}: {intent.means}" for name, intent in taxonomy.intents.items())
+    rules = "\n".join(f"- {rule}" for rule in taxonomy.tie_breaks)
+    return (
+        "You sort the messages that customers send to an online shop, in English or Chinese. Read the message and answer with "
+        "the one label that fits what the customer wants next. Answer with the label alone, exactly as it is written here.\n\n"
+        f"Labels:\n{labels}" + (f"\n\nWhere two could fit:\n{rules}" if rules else "")
+    )
+
+
+def forgiven(predictions: Sequence[Prediction], labels: Sequence[str]) -> list[Prediction]:
+    """The predictions, a text with exactly one label in it read as this label: an untuned model wraps it in words."""
+    found = []
+    for p in predictions:
+        named = [label for label in labels if re.search(rf"(?<![a-z_]){re.escape(label)}(?![a-z_])", p.raw.lower())]
+        alone = p.predicted is None and p.error is None and len(named) == 1
+        found.append(p.model_copy(update={"predicted": named[0]}) if alone else p)
     return found
 
 

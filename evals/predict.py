@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from data.chat import CALL_OPEN, INTENT_MAX_TOKENS, Prompts, agent_messages, intent_messages, parse_intent, wire
 from data.schema import Function, IntentCase, Language, Strict, ToolCase
+from evals.journal import Journal
 
 TOOL_MAX_TOKENS = 160
 TIMEOUT_S = 120.0
@@ -25,8 +26,7 @@ ATTEMPTS = 4
 
 Progress = Callable[[int], None]
 Json = dict[str, Any]
-C = TypeVar("C")
-P = TypeVar("P")
+C = TypeVar("C", IntentCase, ToolCase)
 
 
 class Prediction(Strict):
@@ -75,6 +75,9 @@ class ToolPrediction(Strict):
         return self.case.language
 
 
+P = TypeVar("P", Prediction, ToolPrediction)
+
+
 class NoAnswer(Exception):
     """The endpoint gave no usable answer; the text is the prediction's error. Never leaves this module."""
 
@@ -94,8 +97,12 @@ def predict_intents(
     concurrency: int = 16,
     timeout_s: float = TIMEOUT_S,
     progress: Progress | None = None,
+    journal: Journal[Prediction] | None = None,
 ) -> list[Prediction]:
-    """The label of each case, in order; `progress` is told how many are done. Not for use inside an event loop."""
+    """The label of each case, in order; `progress` is told how many are done. Not for use inside an event loop.
+
+    What is in `journal` is not asked again; failed requests are.
+    """
 
     async def ask(client: httpx.AsyncClient, case: IntentCase) -> Prediction:
         messages = wire(intent_messages(case.text, prompts))
@@ -115,7 +122,7 @@ def predict_intents(
             reasoning=_reasoning(choice["message"]),
         )
 
-    return asyncio.run(_ask_all(base_url, ask, cases, concurrency, timeout_s, progress))
+    return asyncio.run(_ask_all(base_url, ask, cases, concurrency, timeout_s, progress, journal))
 
 
 def predict_tools(
@@ -128,8 +135,10 @@ def predict_tools(
     concurrency: int = 16,
     timeout_s: float = TIMEOUT_S,
     progress: Progress | None = None,
+    journal: Journal[ToolPrediction] | None = None,
 ) -> list[ToolPrediction]:
-    """The calls that the agent makes next in each case, in order, with `tools` (OpenAI's shape) on offer."""
+    """The calls that the agent makes next in each case, in order, with `tools` (OpenAI's shape) on offer; `journal` as
+    in `predict_intents`."""
     offered = [dict(tool) for tool in tools]
 
     async def ask(client: httpx.AsyncClient, case: ToolCase) -> ToolPrediction:
@@ -140,7 +149,7 @@ def predict_tools(
         except NoAnswer as error:
             return ToolPrediction(case=case, error=str(error))
 
-    return asyncio.run(_ask_all(base_url, ask, cases, concurrency, timeout_s, progress))
+    return asyncio.run(_ask_all(base_url, ask, cases, concurrency, timeout_s, progress, journal))
 
 
 def normalized(call: Function) -> Function:
@@ -196,14 +205,19 @@ async def _ask_all(
     concurrency: int,
     timeout_s: float,
     progress: Progress | None,
+    journal: Journal[P] | None,
 ) -> list[P]:
     """Runs `ask` over all cases, at most `concurrency` at a time; results are in the order of the cases."""
     turnstile, done = asyncio.Semaphore(concurrency), 0
 
     async def one(client: httpx.AsyncClient, case: C) -> P:
         nonlocal done
-        async with turnstile:
-            result = await ask(client, case)
+        result = journal.find(case) if journal is not None else None
+        if result is None:
+            async with turnstile:
+                result = await ask(client, case)
+            if journal is not None and result.error is None:
+                journal.add(case, result)
         done += 1
         if progress is not None:
             progress(done)

@@ -12,6 +12,7 @@ from typing import Any
 
 from data.artifact import (
     ArtifactStore,
+    Baseline,
     Corpus,
     Quantized,
     Report,
@@ -22,13 +23,15 @@ from data.artifact import (
     write_json,
 )
 from data.shop import Shop
-from evals.baselines import baselines
+from evals.baselines import PROMPTED, baselines
 from evals.gate import Decision
+from evals.metrics import Evaluation
 from evals.report import write_report
 from pipelines.conform import RESULT
 from pipelines.evaluate import evaluation_of
 from pipelines.ledger import now
 from pipelines.prepare import utterances
+from pipelines.prompted_base import slices_of
 from recipes.recipe import Recipe
 from serving.release import Release, ReleaseInfo
 
@@ -46,6 +49,7 @@ class Candidate:
     quantized: Quantized
     fp8: Report
     bf16: Report
+    untuned: Baseline | None = None  # where the recipe asks for it
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -58,6 +62,7 @@ class Candidate:
             "shop": json_digest({name: file_digest(self.shop.folder / name) for name in texts}),
             "prompts": json_digest(folder_files(self.shop.folder / "prompts")),
             "recipe": file_digest(self.recipe_path),
+            **({"untuned": self.untuned.digest} if self.untuned else {}),
         }
 
     def is_in(self, release: Release) -> bool:
@@ -66,11 +71,14 @@ class Candidate:
         return {name: made_of.get(name) for name in self.inputs} == self.inputs
 
 
-def bundle(store: ArtifactStore, candidate: Candidate, decision: Decision) -> Release:
-    """The release of a candidate and the decision on it; a rejected one is kept as well."""
+def bundle(
+    store: ArtifactStore, candidate: Candidate, decision: Decision, champion: Evaluation | None = None
+) -> Release:
+    """The release of a candidate and the decision on it, which names the champion that it was compared with; a rejected one is
+    kept as well."""
     return store.build(
         Release,
-        lambda folder: _fill(folder, candidate, decision),
+        lambda folder: _fill(folder, candidate, decision, champion),
         inputs={**candidate.inputs, "decision": json_digest(decision.model_dump())},
         section=None,
         code=code_digest("pipelines.bundle", "serving.release"),
@@ -82,7 +90,7 @@ def decision_of(release: Release) -> Decision:
     return Decision.model_validate_json((release.folder / "decision.json").read_bytes())
 
 
-def _fill(folder: Path, candidate: Candidate, decision: Decision) -> dict[str, Any]:
+def _fill(folder: Path, candidate: Candidate, decision: Decision, champion: Evaluation | None) -> dict[str, Any]:
     shop, recipe = candidate.shop, candidate.recipe
     ignore = shutil.ignore_patterns("manifest.json")
     shutil.copytree(candidate.quantized.folder, folder / "model", copy_function=_link, ignore=ignore)
@@ -91,10 +99,20 @@ def _fill(folder: Path, candidate: Candidate, decision: Decision) -> dict[str, A
         shutil.copy(shop.folder / name, folder / name)
     shutil.copy(candidate.recipe_path, folder / "recipe.yaml")
     evaluation = evaluation_of(candidate.fp8)
-    facts = {"recipe": recipe.name, **candidate.quantized.facts}
     (folder / "report").mkdir()
     simpler = baselines(utterances(candidate.corpus), shop.intent_cases(), shop.taxonomy.names)
-    write_report(folder / "report", evaluation, evaluation_of(candidate.bf16), decision, facts, simpler)
+    if candidate.untuned is not None:
+        simpler[PROMPTED] = slices_of(candidate.untuned)
+    write_report(
+        folder / "report",
+        evaluation,
+        evaluation_of(candidate.bf16),
+        decision,
+        _facts(candidate),
+        simpler,
+        champion,
+        shop.prompts,
+    )
     if (candidate.fp8.folder / RESULT).exists():
         shutil.copy(candidate.fp8.folder / RESULT, folder / "report")
     write_json(folder / "decision.json", decision.model_dump(mode="json"))
@@ -110,6 +128,31 @@ def _fill(folder: Path, candidate: Candidate, decision: Decision) -> dict[str, A
     sizes = {key: candidate.quantized.facts.get(key) for key in ("bytes_before", "bytes_after")}
     beside = {name: {x: figures.macro_f1 for x, figures in spoken.items()} for name, spoken in simpler.items()}
     return {"passed": decision.passed, **sizes, "baselines": beside}
+
+
+def _facts(candidate: Candidate) -> dict[str, Any]:
+    """What the report says of sizes, speed, data and code."""
+    quantized, evaluated, made = candidate.quantized.facts, candidate.fp8.facts, candidate.fp8.manifest
+    at_once = candidate.recipe.serve.engine.max_num_seqs
+    found = {
+        "bytes in BF16": quantized.get("bytes_before"),
+        "bytes in FP8": quantized.get("bytes_after"),
+        "tensors": quantized.get("dtypes"),
+        f"labels a second, {at_once} at once": evaluated.get("labels_per_s"),
+        f"tool answers a second, {at_once} at once": evaluated.get("calls_per_s"),
+        "seconds of the evaluation": made["seconds"],
+        "peak memory of the evaluation, MB": made["peak_memory_mb"],
+    }
+    stages = {"quantize": candidate.quantized, "evaluate": candidate.fp8}
+    return {
+        "recipe": candidate.recipe.name,
+        "sizes and speed": {name: value for name, value in found.items() if value is not None},
+        "digests of data and code": {
+            "corpus": candidate.corpus.digest,
+            **candidate.inputs,
+            **{f"code: {name}": artifact.manifest["code"] for name, artifact in stages.items()},
+        },
+    }
 
 
 def _link(source: str, target: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.answer import answering
+from pipelines.cli_agent import app as agent_app
 from pipelines.cli_data import app as data_app
 from pipelines.cli_keys import app as keys_app
 from pipelines.cli_options import Data, Json, RecipePath
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(agent_app, name="agent")
 app.add_typer(keys_app, name="keys")
 
 EMBEDDED = RECIPES / "smollm2-135m.yaml"

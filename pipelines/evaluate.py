@@ -2,16 +2,19 @@
 
 A quantized model, which is to be served, is held to parity as well while its engine is up, and to conformance if its
 recipe lists it in `gate.checks` (`pipelines/conform.py`).
-One report is reused for as long as model, cases, prompts, tools and numeric path stay the same.
+One report is reused for as long as model, cases, prompts, tools and numeric path stay the same; an evaluation that was
+interrupted goes on where it stopped.
 Not covered: judging figures (`evals/gate.py`).
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from data.artifact import (
+    SCRATCH,
     Artifact,
     ArtifactStore,
     Corpus,
@@ -26,9 +29,10 @@ from data.chat import Prompts
 from data.errors import BadInput
 from data.schema import IntentCase, read_jsonl
 from data.shop import Shop
+from evals.journal import Journal
 from evals.metrics import Evaluation
 from evals.metrics import evaluate as measure
-from evals.predict import predict_intents, predict_tools
+from evals.predict import Prediction, ToolPrediction, predict_intents, predict_tools
 from evals.report import write_report
 from pipelines import conform
 from pipelines.readings import prompt_parity
@@ -40,8 +44,9 @@ from serving.hardware import Hardware, NumericPath
 from serving.release import Release
 
 SERVED_NAME = "candidate"
-CODE = (
-    *("pipelines.evaluate", "evals.predict", "evals.metrics", "evals.statistics", "evals.report", "evals.plots"),
+ASKED = ("intents", "tools")  # the case files that an evaluation asks
+CODE = (  # how the page looks is no reason to ask a model again
+    *("pipelines.evaluate", "evals.predict", "evals.metrics", "evals.statistics", "evals.journal"),
     *("evals.calls", "evals.calibration", "data.chat", "serving.engine", "serving.dequantize"),
     *("pipelines.readings", "pipelines.encode", "evals.parity", "evals.conversations", "evals.token_ids"),
 )
@@ -62,7 +67,7 @@ def evaluate(store: ArtifactStore, model: Artifact, shop: Shop, recipe: Recipe, 
         lambda target: _evaluate(store, target, model, path, shop, recipe, corpus, prompts, served),
         inputs={
             "model": model.digest,
-            "cases": json_digest(shop.case_digests()),
+            "cases": json_digest(shop.case_digests(*ASKED)),
             "held_out": file_digest(corpus.folder / "held_out.jsonl"),
             "prompts": json_digest(prompts.model_dump()),
             "tools": json_digest(served),
@@ -98,7 +103,7 @@ def read_evaluation(path: Path) -> Evaluation:
 def evaluate_cases(
     folder: Path, path: Path, serve: ServeRecipe, prompts: Prompts, labels: Sequence[str]
 ) -> dict[str, Any]:
-    """The intent figures of a checkpoint on a file of cases; keeps nothing.
+    """The intent figures of a checkpoint on a file of cases. Only answers of an interrupted run are kept, for the next one.
 
     Raises:
         BadInput: the file is missing or malformed, or expects an intent that is not among `labels`.
@@ -107,10 +112,19 @@ def evaluate_cases(
     unknown = sorted({case.intent for case in cases} - set(labels))
     if unknown:
         raise BadInput(f"{path}: unknown intent(s) {', '.join(unknown)}; the taxonomy has {', '.join(labels)}")
-    with _engine(folder, serve) as engine, progress_bar("evaluate", len(cases)) as done:
+    with candidate_engine(folder, serve) as engine, progress_bar("evaluate", len(cases)) as done:
+        journal = _interrupted(folder, engine.numeric_path, prompts, labels)
         predictions = predict_intents(
-            engine.base_url, SERVED_NAME, cases, prompts, labels, concurrency=serve.engine.max_num_seqs, progress=done
+            engine.base_url,
+            SERVED_NAME,
+            cases,
+            prompts,
+            labels,
+            concurrency=serve.engine.max_num_seqs,
+            progress=done,
+            journal=journal,
         )
+    journal.forget()
     figures = measure(
         model=folder.name, model_digest="", numeric_path=engine.numeric_path, labels=labels, predictions=predictions
     ).overall
@@ -168,18 +182,34 @@ def _evaluate(
 ) -> dict[str, Any]:
     frozen, tools = shop.intent_cases(), shop.tool_cases()
     held_out = [case for case in read_held_out(corpus) if case.language in recipe.gate.languages]
-    names, width = shop.taxonomy.names, recipe.serve.engine.max_num_seqs
+    names, width, scratch = shop.taxonomy.names, recipe.serve.engine.max_num_seqs, target / SCRATCH
+    labelled = [Journal(scratch / f"{name}.jsonl", Prediction) for name in ("frozen", "held_out")]
+    called = Journal(scratch / "tools.jsonl", ToolPrediction)
+    resumed = any([*map(len, labelled), len(called)])
     conforming = conform.CELLS if conform.wanted(model, recipe) else 0
     total = len(frozen) + len(held_out) + len(tools) + conforming
-    with _engine(checkpoint(model), recipe.serve) as engine, progress_bar(f"evaluate {model.kind}", total) as done:
+    with (
+        candidate_engine(checkpoint(model), recipe.serve) as engine,
+        progress_bar(f"evaluate {model.kind}", total) as done,
+    ):
         url = engine.base_url
         assert engine.numeric_path == path, "the key of this report names another path"
 
         def after(count: int) -> Callable[[int], None]:
             return lambda more: done(count + more)
 
+        started = time.monotonic()
         predictions = [
-            *predict_intents(url, SERVED_NAME, frozen, prompts, names, concurrency=width, progress=done),
+            *predict_intents(
+                url,
+                SERVED_NAME,
+                frozen,
+                prompts,
+                names,
+                concurrency=width,
+                progress=done,
+                journal=labelled[0],
+            ),
             *predict_intents(
                 url,
                 SERVED_NAME,
@@ -189,8 +219,10 @@ def _evaluate(
                 held_out=True,
                 concurrency=width,
                 progress=after(len(frozen)),
+                journal=labelled[1],
             ),
         ]
+        labels_done = time.monotonic()
         calls = predict_tools(
             url,
             SERVED_NAME,
@@ -199,6 +231,7 @@ def _evaluate(
             served,
             concurrency=width,
             progress=after(total - conforming - len(tools)),
+            journal=called,
         )
         facts: dict[str, Any] = {
             "cases": len(frozen),
@@ -206,6 +239,11 @@ def _evaluate(
             "tool_cases": len(tools),
             "numeric_path": path,
         }
+        if not resumed:  # what was answered before would look fast
+            facts |= {
+                "labels_per_s": len(predictions) / (labels_done - started),
+                "calls_per_s": len(calls) / (time.monotonic() - labels_done),
+            }
         if isinstance(model, Quantized):  # it is to be served: `verdict` refuses a prompt that it reads otherwise
             found = prompt_parity(store, model, prompts, served, url, SERVED_NAME, width)
             facts["parity"] = {"prompts": found.prompts, "reasons": found.reasons}
@@ -221,8 +259,18 @@ def _evaluate(
         tool_predictions=calls,
         offered=served,
     )
-    write_report(target, evaluation, None, None, {"recipe": recipe.name, "numeric_path": path})
+    write_report(target, evaluation, None, None, {"recipe": recipe.name, "numeric_path": path}, prompts=prompts)
     return facts
+
+
+def _interrupted(folder: Path, path: NumericPath, prompts: Prompts, labels: Sequence[str]) -> Journal[Prediction]:
+    """The answers of a checkpoint to any file of cases. A checkpoint in place of another has other weights, by their sizes
+    and times at least."""
+    weights = [
+        (file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(folder.glob("*.safetensors"))
+    ]
+    asked = [str(folder.resolve()), weights, path, prompts.model_dump(), list(labels), code_digest(*CODE)]
+    return Journal(home() / "interrupted" / f"{json_digest(asked)[:16]}.jsonl", Prediction)
 
 
 def read_held_out(corpus: Corpus) -> list[IntentCase]:
@@ -232,7 +280,8 @@ def read_held_out(corpus: Corpus) -> list[IntentCase]:
 
 
 @contextmanager
-def _engine(folder: Path, serve: ServeRecipe) -> Iterator[Engine]:
+def candidate_engine(folder: Path, serve: ServeRecipe) -> Iterator[Engine]:
+    """The engine on a checkpoint that is to be asked, under the name `SERVED_NAME`."""
     log = home() / "logs" / f"engine-{folder.parent.name}-{folder.name}.log"
     with running_engine(folder, serve, served_names=[SERVED_NAME], log=log) as engine:
         yield engine

@@ -14,7 +14,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
-from data.artifact import Adapter, Artifact, Base, Corpus, Merged, Quantized, Report
+from data.artifact import Adapter, Artifact, Base, Baseline, Corpus, Merged, Quantized, Report
 from evals.gate import Decision
 from pipelines import verdict
 from pipelines.base_model import prepare_base
@@ -23,6 +23,7 @@ from pipelines.evaluate import evaluate
 from pipelines.job import Job, opened
 from pipelines.merge import merge
 from pipelines.prepare import prepare, sift_sources
+from pipelines.prompted_base import prompted_base
 from pipelines.quantize import quantize
 from pipelines.registry import RegistryAway, Version
 from pipelines.rollout import Moved
@@ -49,7 +50,8 @@ def release(recipe_path: Path, data: Path | None = None, mechanics: bool = False
         quantized = _quantize(job, merged)
         bf16 = _evaluate(job, "evaluate-bf16", merged, corpus)
         fp8 = _evaluate(job, "evaluate-fp8", quantized, corpus)
-        candidate = Candidate(job.shop, job.recipe, job.recipe_path, corpus, quantized, fp8, bf16)
+        untuned = _evaluate_base(job, base) if job.recipe.evaluate.prompted_base else None
+        candidate = Candidate(job.shop, job.recipe, job.recipe_path, corpus, quantized, fp8, bf16, untuned)
         decision, released = _decide(job, candidate)
         version = _publish(job, released, decision)
         moved = _promote(job, version, mechanics) if decision.passed or mechanics else None
@@ -95,6 +97,12 @@ def _evaluate(job: Job, name: str, model: Artifact, corpus: Corpus) -> Report:
         for path in sorted(job.shop.cases.glob("*.jsonl")):
             record.reads(path.name, path, "evaluation")
         return record.keep(evaluate(job.store, model, job.shop, job.recipe, corpus))
+
+
+@stage(name="evaluate", task_run_name="evaluate-base")
+def _evaluate_base(job: Job, base: Base) -> Baseline:
+    with job.stage("evaluate-base") as record:
+        return record.keep(prompted_base(job.store, base, job.shop, job.recipe))
 
 
 @stage(name="decide")

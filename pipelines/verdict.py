@@ -31,14 +31,14 @@ ASKED = ("intents", "labels", "tools")  # a champion's figures on other cases th
 
 def decide_on(job: Job, stage: Stage, candidate: Candidate) -> tuple[Decision, Release]:
     """The gate's decision on a candidate, and the release that carries both."""
-    champion = job.rollout.champion()
+    champion, reference = job.rollout.champion(), None
     if champion is not None and candidate.is_in(champion.release):
         decision = decision_of(champion.release)
     else:
         fp8, bf16 = evaluation_of(candidate.fp8), evaluation_of(candidate.bf16)
         reference = _comparable(job, champion.release, fp8, candidate.corpus) if champion is not None else None
         decision = decide(fp8, bf16, reference, job.recipe.gate, _evidence(candidate, fp8))
-    released = stage.keep(bundle(job.store, candidate, decision))
+    released = stage.keep(bundle(job.store, candidate, decision, reference))
     for run in (stage.run, job.run):
         run.metrics(decision.figures)
         run.tag(decision=_word(decision), release=released.digest)

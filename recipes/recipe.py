@@ -166,6 +166,12 @@ class GateRecipe(Strict):
     floors: Floors = Floors()
 
 
+class EvaluateRecipe(Strict):
+    """What is evaluated beside the models that the gate compares."""
+
+    prompted_base: bool = False  # the untuned base too, for the report: another start of the engine, asked once
+
+
 class EngineRecipe(Strict):
     """Flags of the engine that depend on the model and the machine it is meant for."""
 
@@ -203,6 +209,7 @@ class Recipe(Strict):
     data: DataRecipe
     train: LoraRecipe
     quantize: QuantizeRecipe
+    evaluate: EvaluateRecipe = EvaluateRecipe()
     gate: GateRecipe
     serve: ServeRecipe
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from data.schema import IntentCase
+from data.schema import Function, IntentCase, Message, ToolCase
 from data.shop import Shop
 from evals.gate import Decision, decide
 from evals.metrics import Evaluation, Slice, intent_figures
-from evals.predict import Prediction
+from evals.predict import Prediction, ToolPrediction
 from evals.report import write_report
 from recipes.recipe import GateRecipe
-from tests.evals.conftest import evaluation, intent_predictions, tool_predictions
+from tests.evals.conftest import LABELS, evaluation, intent_predictions, tool_predictions
 
 FACTS = {"bytes_before": 270_000_000, "sizes": {"bytes_after": 160_000_000, "ratio": 0.59259}, "recipe": "smollm2-135m"}
 THRESHOLDS = GateRecipe(languages=("en",), intent_f1=0.924, retention=0.97, tool_calls=0.9)
@@ -35,7 +35,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [perfect[0].model_copy(update={"predicted": None}), *perfect[1:]], tool_predictions(9), digest="bf16"
     )
     simpler = {"coin": {"en": figures(english[:2]), "zh": figures(intent_predictions(8, range(8), language="zh"))}}
-    write_report(folder, candidate, bf16, decide(candidate, bf16, None, THRESHOLDS), FACTS, simpler)
+    champion = evaluation(
+        [p.model_copy(update={"predicted": LABELS[0]}) for p in candidate.predictions],
+        tool_predictions(9),
+        digest="champ",
+    )
+    decision = decide(candidate, bf16, champion, THRESHOLDS)
+    write_report(folder, candidate, bf16, decision, FACTS, simpler, champion, Shop.default().prompts)
     return folder
 
 
@@ -46,22 +52,70 @@ def figures(predictions: list[Prediction]) -> Slice:
 @pytest.mark.parametrize("name", ["report.html", "report.md"])
 def test_simpler_classifiers_stand_beside_it_and_may_win(tmp_path: Path, report: Path, name: str) -> None:
     page = (report / name).read_text(encoding="utf-8")
-    assert "simpler classifiers" in page and "coin, zh" in page
+    ladder = page.split("What tuning and quantizing bought")[1].split("Plain and hard cases")[0]
+    assert ladder.index("coin") < ladder.index("BF16 reference: bf16") < ladder.index("candidate: fp8")
     assert "coin labels zh better" not in page
     better = {"coin": {"en": figures(intent_predictions(8))}}
     write_report(tmp_path, evaluation(intent_predictions(8, [1])), None, None, {}, better)
     assert "coin labels en better than the candidate: 1.000 against" in (tmp_path / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_the_champion_stands_beside_the_candidate(report: Path, tmp_path: Path, name: str) -> None:
+    page = (report / name).read_text(encoding="utf-8")
+    head = (
+        "<th>candidate</th><th>BF16 reference</th><th>champion</th>"
+        if "html" in name
+        else "candidate | BF16 reference | champion"
+    )
+    assert head in page and "champion digest" in page and "gainst the champion" in page.split("Figures")[0]
+    write_report(tmp_path, evaluation(intent_predictions(8)), None, None, {})
+    assert "champion" not in (tmp_path / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_failures_show_prompt_answer_and_how_sure_it_was(tmp_path: Path, name: str) -> None:
+    sure = [0.99, 0.51, 0.7, 0.8]
+    predictions = [
+        p.model_copy(update={"probability": sure[n % 4]}) for n, p in enumerate(intent_predictions(12, [0, 1, 4]))
+    ]
+    turns = (
+        Message(role="user", content="hi"),
+        Message(role="assistant", content="Which order?"),
+        Message(role="user", content="5"),
+    )
+    case = ToolCase(id="t", messages=turns, expect=None, language="en")
+    call = Function(name="query_order_status", arguments={"order_id": "5"})
+    write_report(
+        tmp_path,
+        evaluation(predictions, [ToolPrediction(case=case, calls=(call,))]),
+        None,
+        None,
+        {},
+        prompts=Shop.default().prompts,
+    )
+    page = (tmp_path / name).read_text(encoding="utf-8").split("Worst failures")[1]
+    wrong, rest = page.split("Right, but least sure")
+    least, tools = rest.split("Tool cases")
+    # the surest wrong label leaves the right one the least
+    assert wrong.index("en-frozen-0") < wrong.index("en-frozen-4") < wrong.index("en-frozen-1")
+    assert least.index("en-frozen-9") < least.index("en-frozen-2") and "0.51" in least and "en-frozen-0" not in least
+    assert "Which order?" in tools and "no call" in tools
+    assert "html" not in name or "Name the customer" in wrong  # the prompt itself
+
+
 def test_the_files(report: Path) -> None:
     names = {p.name for p in report.iterdir()}
     expected = {"report.html", "report.md", "confusion_en.png", "confusion_zh.png"}
-    assert names == expected | {"evaluation.json", "reference.json", "decision.json"}
+    assert names == expected | {"evaluation.json", "reference.json", "champion.json", "decision.json"}
     assert (report / "confusion_zh.png").read_bytes().startswith(b"\x89PNG")
     candidate = Evaluation.model_validate_json((report / "evaluation.json").read_text(encoding="utf-8"))
     bf16 = Evaluation.model_validate_json((report / "reference.json").read_text(encoding="utf-8"))
     decision = Decision.model_validate_json((report / "decision.json").read_text(encoding="utf-8"))
-    assert decide(candidate, bf16, None, THRESHOLDS) == decision  # the decision can be checked from the report alone
+    champion = Evaluation.model_validate_json((report / "champion.json").read_text(encoding="utf-8"))
+    assert (
+        decide(candidate, bf16, champion, THRESHOLDS) == decision
+    )  # the decision can be checked from the report alone
 
 
 def test_the_page_is_self_contained_and_safe(report: Path) -> None:
@@ -85,11 +139,11 @@ def test_decision_and_reasons_come_first(report: Path, name: str) -> None:
     assert "no call: Hello." in page
 
 
-def test_what_bf16_had_right_comes_first(report: Path) -> None:
+def test_what_bf16_had_right_in_a_gated_language_comes_first(report: Path) -> None:
     page = (report / "report.html").read_text(encoding="utf-8").split("Worst failures")[1]
-    order = [page.index(f"<td>{name}<br>") for name in ("en-frozen-5", "lost", "odd", "far", "en-frozen-0")]
-    # en-frozen-0 was wrong before quantization too, so it is last; plain cases come before hard ones
-    assert page.index("<td>en-frozen-0<br>") == max(order) and order[0] == min(order)
+    order = [page.index(f"<td>{name}<br>") for name in ("en-frozen-5", "en-frozen-0", "odd", "lost", "far")]
+    # en-frozen-0 was wrong before quantization too; Chinese is not gated, and hard cases come last
+    assert order == sorted(order)
 
 
 def test_markdown_tables_are_whole(report: Path) -> None:
@@ -101,7 +155,7 @@ def test_markdown_tables_are_whole(report: Path) -> None:
             continue
         cells = len(re.findall(r"(?<!\\)\|", line)) - 1
         assert widths.setdefault(block, cells) == cells, line
-    assert set(widths.values()) == {2, 3, 5}
+    assert set(widths.values()) == {2, 3, 4, 5, 6}
 
 
 def test_one_model_alone_and_nothing_wrong(tmp_path: Path) -> None:

@@ -22,7 +22,11 @@ def last_line(result: Result) -> dict[str, object]:
 
 def test_every_command_is_there_and_takes_json() -> None:
     commands = ("release", "evaluate", "parity", "serve", "chat", "promote", "rollback", "ledger", "doctor", "demo")
-    groups = {"data": ("check", "build", "export"), "keys": ("create", "list", "revoke")}
+    groups = {
+        "agent": ("check", "thinking", "memory"),
+        "data": ("check", "build", "export"),
+        "keys": ("create", "list", "revoke"),
+    }
     grouped = ((group, name) for group, names in groups.items() for name in names)
     for command in (*((name,) for name in commands), *grouped):
         result = kefu(*command, "--help")

@@ -1,5 +1,8 @@
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +13,7 @@ from data.shop import Shop
 from pipelines.evaluate import evaluate, evaluate_cases, evaluation_of, read_evaluation, served_tools
 from recipes.recipe import Recipe
 from tests.pipelines.stage import INTENTS, Oracle
+from tests.serving.raw_engine import RawEngine
 
 
 @pytest.fixture
@@ -61,6 +65,47 @@ def test_a_file_of_cases(
     strange.write_text('{"text": "x", "intent": "astrology", "language": "en"}\n', encoding="utf-8")
     with pytest.raises(BadInput, match=r"strange\.jsonl: unknown intent\(s\) astrology"):
         evaluate_cases(tiny_merged.folder, strange, serve, shop.prompts, INTENTS)
+
+
+class Stopped(Exception):
+    """Stands for Ctrl-C."""
+
+
+PROMISED = {"cases", "macro_f1", "accuracy", "lower", "upper", "per_intent", "unparsable", "oos_recall"}
+
+
+def test_a_file_of_cases_goes_on_where_it_was_interrupted(
+    oracle: Oracle,
+    small_shop: Path,
+    small_recipe: Path,
+    tiny_merged: Merged,
+    kefu_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop, serve, path = Shop.open(small_shop), Recipe.read(small_recipe).serve, small_shop / "cases" / "intents.jsonl"
+    asked: list[str] = []
+
+    def counted(body: dict[str, Any]) -> str:
+        asked.append("one")
+        return oracle.says(body)
+
+    def move(_label: str, _total: int) -> AbstractContextManager[Callable[..., None]]:
+        def stop(done: int) -> None:
+            if done == 50:
+                raise Stopped
+
+        return nullcontext(stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.evaluate.progress_bar", move)
+        with pytest.raises(Stopped):
+            evaluate_cases(tiny_merged.folder, path, serve, shop.prompts, INTENTS)
+    assert len(list((kefu_home / "interrupted").iterdir())) == 1
+    oracle.engine = RawEngine(counted)
+    found = evaluate_cases(tiny_merged.folder, path, serve, shop.prompts, INTENTS)
+    assert found.keys() >= PROMISED and found["cases"] == 120
+    assert 50 <= 120 - len(asked) <= 50 + serve.engine.max_num_seqs
+    assert list((kefu_home / "interrupted").iterdir()) == []
 
 
 def test_a_tool_that_the_shop_lacks_is_named(small_shop: Path, small_recipe: Path) -> None:

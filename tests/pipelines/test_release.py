@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipelines.launch import run_release
 from pipelines.ledger import Ledger
@@ -63,6 +64,25 @@ def test_a_release_is_promoted_reused_and_rolled_forward(
     assert oracle.starts == 2  # an edit of the FAQ reuses every model stage
     standing = Ledger.default().standing()
     assert standing.previous is not None and standing.previous.version == "1"
+
+
+def test_the_untuned_base_is_a_stage_where_the_recipe_asks_for_it(
+    registry: Registry, oracle: Oracle, small_shop: Path, small_recipe: Path
+) -> None:
+    recipe = yaml.safe_load(small_recipe.read_text(encoding="utf-8")) | {"evaluate": {"prompted_base": True}}
+    small_recipe.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    summary = run_release(small_recipe, small_shop)
+    assert list(summary["seconds"]) == [*STAGES[:-1], "evaluate-base", STAGES[-1]]
+    page = Path(summary["report"]).read_text(encoding="utf-8")
+    assert (
+        "untuned base, prompted" in page
+        and "Digests of data and code" in page
+        and "labels a second, 16 at once" in page
+    )
+    (small_shop / "faq.yaml").write_text(
+        (small_shop / "faq.yaml").read_text(encoding="utf-8") + "# edit\n", encoding="utf-8"
+    )
+    assert "champion" in Path(run_release(small_recipe, small_shop)["report"]).read_text(encoding="utf-8")
 
 
 def test_a_bad_model_is_rejected_without_a_trace(
