@@ -150,13 +150,16 @@ def _figure_lines(candidate: Evaluation, bf16: Evaluation | None) -> list[Line]:
 
 
 def _slice_lines(candidate: Evaluation, bf16: Evaluation | None) -> list[Line]:
-    """Plain and hard cases with F1, then every style by accuracy."""
+    """Plain and hard cases and each series with F1, then every style by accuracy."""
     lines = []
     for language, figures in candidate.languages.items():
         other = bf16.languages.get(language) if bf16 is not None else None
         for group, part in figures.groups.items():
             known = other.groups.get(group) if other else None
             lines.append(Line(f"{language}, {group}: macro-F1", _f1(part), _f1(known)))
+        for number, part in figures.series.items():
+            known = other.series.get(number) if other else None
+            lines.append(Line(f"{language}, series {number}: macro-F1", _f1(part), _f1(known)))
         for style, share in figures.styles.items():
             same = other.styles.get(style) if other else None
             lines.append(Line(f"{language}, {style}: accuracy", _accuracy(share), _accuracy(same)))
