@@ -84,6 +84,8 @@ def test_the_reading_of_the_second_series_agrees_as_reported() -> None:
     with (SHOP.cases / "readings_2.csv").open(encoding="utf-8", newline="") as file:
         readings = {row["id"]: row["first"] for row in csv.DictReader(file)}
     assert readings == {c.id: c.intent for c in INTENTS if c.series == 2} and len(readings) == 900
+    readme = " ".join((SHOP.cases / "README.md").read_text(encoding="utf-8").split())
+    assert "450 of 450 English and 450 of 450 Chinese" in readme
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
