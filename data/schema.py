@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError, model_validator
 
 from data.errors import BadInput
 from data.rows import all_good, explained, model_rows
@@ -91,13 +91,15 @@ class Utterance(Strict):
 
 
 class IntentCase(Strict):
-    """One frozen evaluation case. `style` is plain or names what makes it hard."""
+    """One frozen evaluation case. `style` is plain or names what makes it hard; `series` counts the times that the set was
+    enlarged, so that a score on the cases of before can still be given."""
 
     id: str = ""
     text: Text
     intent: Text
     language: Language
     style: str = "plain"
+    series: PositiveInt = 1
 
 
 class ToolCase(Strict):

@@ -17,6 +17,7 @@ from evals.evidence import Evidence
 from evals.metrics import (
     OTHER,
     Evaluation,
+    by_series,
     case_digests,
     collapse,
     failed_requests,
@@ -111,6 +112,10 @@ def _intent_f1(candidate: Evaluation, thresholds: GateRecipe) -> Findings:
             f"intent_accuracy.{language}": _share(p.right for p in cases),
             f"intent_cases.{language}": len(cases),
         }
+        for number, some in by_series(cases).items():
+            alone = intent_f1(some, labels)
+            figures[f"intent_macro_f1.{language}.series_{number}"] = sum(alone.values()) / len(alone)
+            figures[f"intent_cases.{language}.series_{number}"] = len(some)
         if value < thresholds.intent_f1:
             low = sorted(scores.items(), key=lambda item: item[1])[:WEAKEST]
             named = ", ".join(f"{label} {score:.2f}" for label, score in low)

@@ -32,10 +32,11 @@ class Slice(Accuracy):
 
 
 class IntentFigures(Slice):
-    """A slice in full: F1 by intent, plain against hard, every style, who is taken for whom."""
+    """A slice in full: F1 by intent, plain against hard, every style, every series, who is taken for whom."""
 
     per_intent: dict[str, float]
     groups: dict[Group, Slice]
+    series: dict[int, Slice]  # each by itself, where there are several
     styles: dict[str, Accuracy]  # too few cases of each intent for an F1
     confusion: dict[str, dict[str, int]]  # expected -> predicted -> cases
     micro_f1: float
@@ -129,6 +130,7 @@ def intent_figures(predictions: Sequence[Prediction], labels: Sequence[str]) -> 
         **_slice(predictions, labels).model_dump(),
         per_intent=intent_f1(predictions, labels),
         groups={name: _slice(some, labels) for name, some in groups.items() if some},
+        series={number: _slice(some, labels) for number, some in by_series(predictions).items()},
         styles={style: Accuracy.of(p.right for p in predictions if p.case.style == style) for style in styles},
         confusion=_confusion(predictions),
         micro_f1=micro_f1(predictions, labels),
@@ -137,6 +139,12 @@ def intent_figures(predictions: Sequence[Prediction], labels: Sequence[str]) -> 
         calibration=calibration(predictions),
         unparsable=unparsable_share(predictions),
     )
+
+
+def by_series(predictions: Sequence[Prediction]) -> dict[int, list[Prediction]]:
+    """The predictions of each series of cases in turn; nothing where all are of one, whose figures are those of the whole."""
+    numbers = sorted({p.case.series for p in predictions})
+    return {n: [p for p in predictions if p.case.series == n] for n in numbers} if len(numbers) > 1 else {}
 
 
 def intent_f1(predictions: Sequence[Prediction], labels: Sequence[str]) -> dict[str, float]:

@@ -59,7 +59,7 @@ def figure_lines(sides: Sides) -> list[Line]:
 
 
 def slice_lines(sides: Sides) -> list[Line]:
-    """Plain and hard cases with F1, then every style by accuracy."""
+    """Plain and hard cases and each series with F1, then every style by accuracy."""
     candidate = next(iter(sides.values()))
     lines = []
     for language, own in candidate.languages.items():
@@ -67,6 +67,9 @@ def slice_lines(sides: Sides) -> list[Line]:
         for group in own.groups:
             parts = [part.groups.get(group) if part else None for part in found]
             lines.append(_line(f"{language}, {group}: macro-F1", parts, f1))
+        for series in own.series:
+            parts = [part.series.get(series) if part else None for part in found]
+            lines.append(_line(f"{language}, series {series}: macro-F1", parts, f1))
         for style in own.styles:
             styles = [part.styles.get(style) if part else None for part in found]
             lines.append(_line(f"{language}, {style}: accuracy", styles, accuracy))

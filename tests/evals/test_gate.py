@@ -49,6 +49,19 @@ def failing(predictions: list[Prediction], indices: list[int], error: str | None
     ]
 
 
+def test_each_series_of_cases_is_scored_beside_the_whole() -> None:
+    predictions = [
+        p.model_copy(update={"case": p.case.model_copy(update={"series": 1 + (k >= 160)})})
+        for k, p in enumerate(intent_predictions(N, [5, 200, 300]))
+    ]
+    figures: dict[str, Any] = dict(judged(predictions).figures)
+    parts = [figures[f"intent_macro_f1.en.series_{n}"] for n in (1, 2)]
+    assert parts == pytest.approx([1 - 1 / 160, 1 - 2 / 240], abs=1e-4)
+    assert parts[1] < figures["intent_macro_f1.en"] < parts[0]
+    assert [figures[f"intent_cases.en.series_{n}"] for n in (1, 2)] == [160, 240]
+    assert not any("series" in name for name in judged(intent_predictions(N)).figures)
+
+
 def test_a_good_candidate_passes_with_every_number() -> None:
     held = intent_predictions(200, [0], held_out=True)
     decision = judged([*intent_predictions(N, [5, 77]), *held], tools=[1])

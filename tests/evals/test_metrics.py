@@ -12,6 +12,7 @@ from evals.metrics import (
     OTHER,
     UNPARSABLE,
     Evaluation,
+    IntentFigures,
     collapse,
     intent_f1,
     intent_figures,
@@ -63,6 +64,16 @@ def test_no_out_of_scope_case_no_recall() -> None:
     assert found.out_of_scope_recall is None and list(found.groups) == ["plain"]
     nothing_else = intent_figures([prediction("out_of_scope", "out_of_scope")], ("out_of_scope",))
     assert nothing_else.out_of_scope_false_alarms is None and nothing_else.out_of_scope_recall == 1.0
+
+
+def test_each_series_of_cases_has_figures_of_its_own() -> None:
+    first = [prediction("a", "a"), prediction("b", "a")]
+    later = [p.model_copy(update={"case": p.case.model_copy(update={"series": 2})}) for p in first[:1] * 3]
+    found = intent_figures([*first, *later], ("a", "b"))
+    assert {n: (s.cases, s.accuracy) for n, s in found.series.items()} == {1: (2, 0.5), 2: (3, 1.0)}
+    assert found.series[1].macro_f1 == intent_figures(first, ("a", "b")).macro_f1
+    assert intent_figures(first, ("a", "b")).series == {}  # the whole says it
+    assert IntentFigures.model_validate_json(found.model_dump_json()).series == found.series
 
 
 def test_false_alarms_are_a_share_of_the_cases_in_scope() -> None:

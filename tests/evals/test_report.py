@@ -166,6 +166,16 @@ def test_one_model_alone_and_nothing_wrong(tmp_path: Path) -> None:
     assert "Every frozen intent case is right." in page and "BF16" not in page and "Rejected" not in page
 
 
+def test_each_series_of_cases_has_its_line(tmp_path: Path) -> None:
+    first, later = intent_predictions(8), intent_predictions(12)
+    later = [p.model_copy(update={"case": p.case.model_copy(update={"series": 2})}) for p in later]
+    write_report(tmp_path, evaluation([*first, *later]), evaluation(first, digest="bf16"), None, {})
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    # the reference was asked one series alone
+    assert re.search(r"\| en, series 1: macro-F1 \| 1.000 .*n=8 \| – \|", page)
+    assert re.search(r"\| en, series 2: macro-F1 \| 1.000 .*n=12 \|", page)
+
+
 def test_tools_alone(tmp_path: Path) -> None:
     candidate = evaluation([], tool_predictions(6, [1]))
     write_report(tmp_path, candidate, evaluation(intent_predictions(4), digest="bf16"), None, {})
