@@ -19,10 +19,12 @@ from pipelines.background import in_background
 from pipelines.evaluate import numeric_path
 from pipelines.rollout import Resolved
 from pipelines.screen import screen
+from pipelines.watching import log_file, watched
 from serving.database import Database
 from serving.engine import Engine, require_port, running_engine
 from serving.hardware import Hardware
 from serving.identity import customer_key
+from serving.logs import logged_to
 from serving.orders import OrderStore, ShopTables, read_orders
 from serving.settings import GatewaySettings
 
@@ -71,7 +73,7 @@ class Endpoint:
 
 def serve(endpoint: Endpoint) -> None:
     """Serves until SIGINT or SIGTERM; then open streams end, the engine is stopped, and no process is left."""
-    with stoppable(), gateway(endpoint) as server:
+    with stoppable(), logged_to(log_file()), gateway(endpoint) as server:
         screen().print(f"[bold green]ready[/]  {endpoint.url}/v1  (models: kefu, Qwen3-1.7B; stop with Ctrl+C)")
         server.run()
 
@@ -105,6 +107,7 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
             demo=endpoint.demo,
             api_keys=tuple(filter(None, os.environ.get("KEFU_API_KEYS", "").split(","))),
             stale=endpoint.resolved.stale,
+            **watched(),
         )
         if endpoint.demo:
             seed_demo_orders(settings.shop_url)

@@ -19,19 +19,22 @@ from serving.client import Completion, EngineClient, Usage
 from serving.consent import consent
 from serving.errors import BadRequest, ServiceError
 from serving.faq_cache import FaqCache
-from serving.memory import CountTokens, Memory, Owner, window
+from serving.memory import CountTokens, Memory, Owner
+from serving.observation import span
 from serving.proposals import Party, Proposal
 from serving.reasoning import without_markup
 from serving.release import Release
 from serving.speech import Call
 from serving.telemetry import Telemetry
 from serving.toolset import CallResult, Toolset
+from serving.window import Exchange, Facts, Window, exchanges_of
 
 MAX_ROUNDS = 4
 MAX_CALLS = 4  # in one round
 MAX_NOTES = 1000  # tokens
 MAX_ARGUMENTS = 4000  # characters of a call's arguments
 MAX_RESULT = 2000  # characters of a tool's result
+MAX_FACT = 300  # characters
 _GREEDY: dict[str, Any] = {"temperature": 0.0}
 _THINKING: dict[str, Any] = {"temperature": 0.6, "top_p": 0.95}  # greedy thinking repeats itself without end
 
@@ -88,6 +91,7 @@ class Agent:
     faq: FaqCache
     telemetry: Telemetry
     count: CountTokens
+    window: Window
 
     async def answer(self, turn: Turn) -> Answer:
         """Answers one turn and remembers it.
@@ -98,7 +102,7 @@ class Agent:
             EngineUnavailable, EngineTimeout: the engine did not answer.
         """
         self._check_lengths(turn)
-        history: tuple[Message, ...] = ()
+        history: tuple[Exchange, ...] = ()
         if turn.conversation_id is not None:
             history = await asyncio.to_thread(self.memory.open, turn.conversation_id, turn.owner)
         language = customer_language(turn.text)
@@ -106,11 +110,13 @@ class Agent:
         party = Party(customer, turn.conversation_id, language) if customer else None
         answer = await self._confirm(turn, party, language) or self._from_faq(turn)
         if answer is None:
-            messages = (*history, *turn.new) if turn.conversation_id is not None else turn.messages
-            answer = await self._converse(turn, messages, party, language)
+            kept = turn.conversation_id is not None
+            exchanges = (*history, Exchange(turn.new)) if kept else exchanges_of(turn.messages)
+            answer = await self._converse(turn, exchanges, party, language)
         if turn.conversation_id is not None:
             said = [*turn.new, *answer.exchange, Message(role="assistant", content=answer.content)]
-            await asyncio.to_thread(self.memory.append, turn.conversation_id, turn.owner, said)
+            facts = _facts(answer)
+            await asyncio.to_thread(self.memory.append, turn.conversation_id, turn.owner, said, facts)
         return answer
 
     async def intent(self, text: str) -> str | None:
@@ -122,7 +128,7 @@ class Agent:
             "chat_template_kwargs": {"enable_thinking": False},
         }
         try:
-            completion = Completion.of(await self.engine.complete(payload), calls=False)
+            completion = Completion.of(await self.engine.complete(payload, "intent"), calls=False)
         except ServiceError:  # a label is never worth an answer
             return None
         self.telemetry.used(completion.usage)
@@ -162,19 +168,24 @@ class Agent:
     def _from_faq(self, turn: Turn) -> Answer | None:
         if turn.notes:
             return None
-        entry = self.faq.lookup(turn.text)
+        with span("faq", "faq") as seen:
+            entry = self.faq.lookup(turn.text)
+            seen.outputs = entry.id if entry else None
         self.telemetry.faq.labels("hit" if entry else "miss").inc()
         return Answer(entry.answer, cache={"kind": "exact", "id": entry.id}) if entry else None
 
     async def _converse(
-        self, turn: Turn, messages: Sequence[Message], party: Party | None, language: Language
+        self, turn: Turn, exchanges: Sequence[Exchange], party: Party | None, language: Language
     ) -> Answer:
         """Lets the model answer, with tools, in a bounded number of rounds."""
         answer = Answer("", from_model=True)
-        shown = self._prompt(turn, messages, language)
+        system, serve = self._system(turn, language), self.release.recipe.serve
+        room = serve.answer_tokens + (serve.thinking_tokens if turn.thinking else 0)
         for round_ in range(1, MAX_ROUNDS + 1):
             last = round_ == MAX_ROUNDS
-            completion = await self._complete(turn, (*shown, *answer.exchange), answer, last)
+            latest = Exchange((*exchanges[-1].messages, *answer.exchange))
+            shown = self.window.shown(system, (*exchanges[:-1], latest), room)
+            completion = await self._complete(turn, shown, answer, last)
             answer.finish_reason = "length" if completion.finish_reason == "length" else "stop"
             if last or not completion.calls:
                 break
@@ -188,12 +199,11 @@ class Agent:
         answer.content = content.text.strip() or wording.no_answer(language)
         return answer
 
-    def _prompt(self, turn: Turn, messages: Sequence[Message], language: Language) -> tuple[Message, ...]:
-        kept = window(messages, self.release.recipe.serve.history, self.count)
-        system, *turns = agent_messages(kept, language, self.release.prompts)
-        if turn.notes:
-            system = system.model_copy(update={"content": f"{system.content}\n\n# Caller's notes\n{turn.notes}"})
-        return (system, *turns)
+    def _system(self, turn: Turn, language: Language) -> Message:
+        (system,) = agent_messages((), language, self.release.prompts)
+        if not turn.notes:
+            return system
+        return system.model_copy(update={"content": f"{system.content}\n\n# Caller's notes\n{turn.notes}"})
 
     async def _complete(self, turn: Turn, messages: Sequence[Message], answer: Answer, last: bool) -> Completion:
         """One engine call; a second one without thinking if the thinking swallowed the answer."""
@@ -231,12 +241,14 @@ class Agent:
         results: list[CallResult] = []
         for call in calls:
             name, arguments = call.function.name, call.function.arguments
+            known = self.telemetry.known_tool(name)
             if any(result.proposal for result in results) and self.toolset.writes(name):
                 result = CallResult("invalid", "One change at a time: the customer was asked about another one.")
             else:
-                result = await asyncio.to_thread(self.toolset.call, name, arguments, party)
+                with span("tool", known, arguments) as seen:
+                    result = await asyncio.to_thread(self.toolset.call, name, arguments, party)
+                    seen.outputs = result.text[:MAX_RESULT]
             results.append(result)
-            known = name if any(name == tool["function"]["name"] for tool in self.release.tools) else "unknown"
             self.telemetry.tool_calls.labels(known, result.status).inc()
             answer.tools.append({"name": name, "arguments": arguments, "status": result.status})
             answer.exchange.append(Message(role="tool", content=result.text[:MAX_RESULT], tool_call_id=call.id))
@@ -260,6 +272,21 @@ def customer_language(text: str) -> Language:
     so that Chinese in its last lines counts as Chinese."""
     tail = "\n".join([line for line in text.splitlines() if line.strip()][-2:])
     return "zh" if "zh" in (language_of(text), language_of(tail)) else "en"
+
+
+def _facts(answer: Answer) -> Facts:
+    """What an exchange settled: the order of its last call that was not refused, and an address once it was confirmed."""
+    order_id = address = None
+    for tool in answer.tools:
+        if tool["status"] in ("ok", "proposed", "done"):
+            order_id = _short(tool["arguments"].get("order_id")) or order_id
+        if tool["status"] == "done":
+            address = _short(tool["arguments"].get("new_addr")) or address
+    return Facts(order_id, address)
+
+
+def _short(value: Any) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_FACT else None
 
 
 def _parsed(call: Call, fallback_id: str) -> ToolCall:

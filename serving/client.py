@@ -9,11 +9,12 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
 from serving.errors import BadRequest, EngineTimeout, EngineUnavailable
+from serving.observation import Span, Step, span
 from serving.speech import Call, Speech
 
 CONNECT_TIMEOUT_S = 5.0
@@ -94,18 +95,20 @@ class EngineClient:
             trust_env=False,
         )
 
-    async def complete(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """One chat completion, as the engine's JSON.
+    async def complete(self, payload: Mapping[str, Any], step: Step = "answer") -> dict[str, Any]:
+        """One chat completion, as the engine's JSON; `step`: what it is for.
 
         Raises:
             BadRequest, EngineUnavailable, EngineTimeout: as the engine answered, or did not.
         """
-        async with _service_errors(), asyncio.timeout(self._timeout_s):
-            response = await self._http.post(_CHAT, json={**payload, "model": self._model})
-            _raise_for(response.status_code, response.content)
-            body = response.json()
-        if not isinstance(body, dict):
-            raise EngineUnavailable("the engine's answer is not a JSON object")
+        with span(step, "engine", payload) as seen:
+            async with _service_errors(), asyncio.timeout(self._timeout_s):
+                response = await self._http.post(_CHAT, json={**payload, "model": self._model})
+                _raise_for(response.status_code, response.content)
+                body = response.json()
+            if not isinstance(body, dict):
+                raise EngineUnavailable("the engine's answer is not a JSON object")
+            _note(seen, body, "message")
         return body
 
     async def stream(self, payload: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -113,6 +116,7 @@ class EngineClient:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         body = {**payload, "model": self._model, "stream": True, "stream_options": {"include_usage": True}}
         async with _service_errors(), AsyncExitStack() as stack:
+            seen = stack.enter_context(span("answer", "engine", payload))
             async with asyncio.timeout_at(deadline):
                 response = await stack.enter_async_context(self._http.stream("POST", _CHAT, json=body))
                 if response.status_code != httpx.codes.OK:
@@ -122,7 +126,9 @@ class EngineClient:
                 if data == "[DONE]":
                     return
                 if data:
-                    yield _chunk(data)
+                    chunk = _chunk(data)
+                    _note(seen, chunk, "delta")
+                    yield chunk
 
     async def ready(self) -> bool:
         """Whether the engine answers now."""
@@ -131,6 +137,14 @@ class EngineClient:
         except httpx.HTTPError:
             return False
         return response.status_code == httpx.codes.OK
+
+    async def metrics(self) -> str:
+        """The engine's own metrics in Prometheus' text format; empty if it has none or does not answer."""
+        try:
+            response = await self._http.get("/metrics", timeout=READY_TIMEOUT_S)
+        except (httpx.HTTPError, ValueError):
+            return ""
+        return response.text if response.status_code == httpx.codes.OK else ""
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -158,6 +172,15 @@ async def _before(deadline: float, lines: AsyncIterator[str]) -> AsyncIterator[s
         except StopAsyncIteration:
             return
         yield line
+
+
+def _note(seen: Span, body: Mapping[str, Any], part: Literal["message", "delta"]) -> None:
+    """Tells a span what an engine said, as far as it is text, and what it counted; a body of another form says nothing."""
+    choices, usage = body.get("choices"), Usage.of(body.get("usage"))
+    said = choices[0].get(part) if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else None
+    content = said.get("content") if isinstance(said, Mapping) else None
+    seen.outputs = (seen.outputs or "") + (content if isinstance(content, str) else "")
+    seen.tokens = (usage.prompt or seen.tokens[0], usage.completion or seen.tokens[1])
 
 
 def _chunk(data: str) -> dict[str, Any]:

@@ -18,8 +18,12 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from serving.admission import BodyLimit
+from serving.conversations import conversation_routes
 from serving.endpoint import Chunks, Endpoint
-from serving.errors import BadRequest, ServiceError
+from serving.errors import OUR_FAULT, BadRequest, ServiceError
+from serving.feedback import feedback_routes
+from serving.housekeeping import housekeeping
+from serving.observation import Observed, observation
 from serving.protocol import ChatRequest, ChatResponse
 from serving.settings import GatewaySettings
 from serving.toolset import TOOLS, Tool
@@ -42,12 +46,16 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with housekeeping(endpoint):
+            yield
         await endpoint.close()
 
     app = FastAPI(title="Kefu", summary="A customer-service agent behind OpenAI's API", lifespan=lifespan)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(Observed, started=endpoint.telemetry.in_flight.inc, finished=endpoint.finished)  # the outermost
     _add_chat(app, endpoint)
+    app.include_router(conversation_routes(endpoint))
+    app.include_router(feedback_routes(endpoint))
     _add_operations(app, endpoint)
     return app
 
@@ -83,6 +91,7 @@ def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
 
     async def failed(request: Request, error: Exception) -> Response:
         told = _as_service_error(error)
+        observation().error = type(error).__name__
         status = error.status_code if isinstance(error, HTTPException) else told.status
         _count(endpoint, request, status)
         headers = {"Retry-After": str(told.retry_after_s)} if told.retry_after_s else {}
@@ -174,11 +183,12 @@ def _as_service_error(error: Exception) -> ServiceError:
         return BadRequest(f"{where}: {first['msg']}" if where else first["msg"], param=where or None)
     if isinstance(error, HTTPException):
         return BadRequest(str(error.detail))
-    return ServiceError("something went wrong on our side")
+    return ServiceError(OUR_FAULT)
 
 
 def _count(endpoint: Endpoint, request: Request, status: int) -> None:
     mode = getattr(request.state, "mode", "none")
+    observation().status = status  # of a stream, the one that it ended with
     endpoint.telemetry.requests.labels(mode, str(status)).inc()
     started = getattr(request.state, "started", None)
     if started is not None:

@@ -1,24 +1,24 @@
-"""Conversations: kept in the database, owned by whom they were opened by, trimmed to a window of tokens.
+"""Conversations: kept in the database, owned by whom they were opened by, bounded, and forgotten in time or on request.
 
-The window is a run of whole exchanges (a customer's message and everything up to the next one), so that a tool call
-is never parted from its result. Not covered: retention time, summaries of what fell out of the window.
+A conversation that is too long loses its oldest exchanges, but not what is settled in them (`serving/window.py`). One that
+was not used for the retention time is gone, whether or not the sweep has come to it. Not covered: what of a conversation the
+model is shown, and whose turn it is (`serving/turn_order.py`).
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Float, ForeignKey, Integer, String, Text, select
+from sqlalchemy import Float, ForeignKey, Integer, String, Text, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from data.schema import Message
 from serving.database import Database
 from serving.errors import NotFound
+from serving.window import Exchange, Facts, settled
 
 CountTokens = Callable[[str], int]
-TURN_OVERHEAD = 8  # tokens of the template around a turn: role, marks, line ends, tool tags
 
 
 class ConversationTables(DeclarativeBase):
@@ -34,6 +34,7 @@ class ConversationRow(ConversationTables):
     customer: Mapped[str] = mapped_column(String(128))  # empty: not signed in
     api_key: Mapped[str] = mapped_column(String(64))  # a fingerprint; empty: keys are off
     created_at: Mapped[float] = mapped_column(Float)
+    used_at: Mapped[float] = mapped_column(Float, index=True)
 
 
 class TurnRow(ConversationTables):
@@ -43,7 +44,11 @@ class TurnRow(ConversationTables):
 
     conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id"), primary_key=True)
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    exchange: Mapped[int] = mapped_column(Integer)  # the position of the first message of its exchange
     message: Mapped[str] = mapped_column(Text)
+    size: Mapped[int] = mapped_column(Integer)  # bytes of `message`
+    order_id: Mapped[str | None] = mapped_column(String(64))  # what its exchange settled, at its last message
+    address: Mapped[str | None] = mapped_column(Text)
 
 
 @dataclass(frozen=True)
@@ -54,91 +59,175 @@ class Owner:
     api_key: str | None = None
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """How much of a conversation is kept, and how long after its last use."""
+
+    messages: int = 200
+    size: int = 256 * 1024  # bytes of the messages as they are stored
+    retention_s: float = 30 * 86_400.0
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A conversation as its owner may read it."""
+
+    id: str
+    created_at: float
+    exchanges: tuple[Exchange, ...]
+
+
 class Memory:
     """The conversations of one endpoint."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self._database, self._clock = database, clock
+    def __init__(
+        self, database: Database, clock: Callable[[], float] = time.time, bounds: Bounds | None = None
+    ) -> None:
+        self._database, self._clock, self._bounds = database, clock, bounds or Bounds()
 
-    def open(self, conversation_id: str, owner: Owner) -> tuple[Message, ...]:
-        """The messages so far; an unknown id opens a new conversation for this owner.
+    def open(self, conversation_id: str, owner: Owner) -> tuple[Exchange, ...]:
+        """The exchanges so far; an unknown id opens a new conversation for this owner.
 
         Raises:
             NotFound: it belongs to somebody else.
         """
         with self._database.read() as session:
-            if self._mine(session, conversation_id, owner):
-                return self._messages(session, conversation_id)
+            if self._mine(session, conversation_id, owner) is not None:
+                return _exchanges(session, conversation_id)
+        now = self._clock()
         try:
             with self._database.write() as session:
+                if session.get(ConversationRow, conversation_id) is not None and not self._mine(
+                    session, conversation_id, owner
+                ):
+                    _forget(session, [conversation_id])  # nobody's any more
                 customer, key = owner.customer or "", owner.api_key or ""
                 session.add(
-                    ConversationRow(id=conversation_id, customer=customer, api_key=key, created_at=self._clock())
+                    ConversationRow(id=conversation_id, customer=customer, api_key=key, created_at=now, used_at=now)
                 )
         except IntegrityError:  # somebody opened it in this very moment
             with self._database.read() as session:
                 self._mine(session, conversation_id, owner)
-                return self._messages(session, conversation_id)
+                return _exchanges(session, conversation_id)
         return ()
 
-    def append(self, conversation_id: str, owner: Owner, messages: Sequence[Message]) -> None:
-        """Adds an exchange, all of it or nothing.
+    def append(
+        self, conversation_id: str, owner: Owner, messages: Sequence[Message], facts: Facts | None = None
+    ) -> None:
+        """Adds an exchange, all of it or nothing; nothing if the conversation was deleted meanwhile.
 
         Raises:
             NotFound: it belongs to somebody else.
         """
+        facts = facts or Facts()
         with self._database.write() as session:
-            self._mine(session, conversation_id, owner, to_change=True)
-            last = session.scalars(
-                select(TurnRow.position)
-                .where(TurnRow.conversation_id == conversation_id)
-                .order_by(TurnRow.position.desc())
-                .limit(1)
-            ).one_or_none()
+            row = self._mine(session, conversation_id, owner, to_change=True)
+            if row is None:
+                return
+            row.used_at = self._clock()
+            last = session.scalar(select(func.max(TurnRow.position)).where(TurnRow.conversation_id == conversation_id))
             start = 0 if last is None else last + 1
             for position, message in enumerate(messages, start):
+                settles = facts if position == start + len(messages) - 1 else Facts()
                 text = message.model_dump_json(exclude_defaults=True)
-                session.add(TurnRow(conversation_id=conversation_id, position=position, message=text))
+                session.add(
+                    TurnRow(
+                        conversation_id=conversation_id,
+                        position=position,
+                        exchange=start,
+                        message=text,
+                        size=len(text.encode()),
+                        order_id=settles.order_id,
+                        address=settles.address,
+                    )
+                )
+            session.flush()
+            self._keep_bounds(session, conversation_id)
 
-    def _mine(self, session: Session, conversation_id: str, owner: Owner, *, to_change: bool = False) -> bool:
+    def read(self, conversation_id: str, owner: Owner) -> Conversation:
+        """A conversation.
+
+        Raises:
+            NotFound: there is none, or it belongs to somebody else.
+        """
+        with self._database.read() as session:
+            row = self._mine(session, conversation_id, owner)
+            if row is None:
+                raise _not_found()
+            return Conversation(row.id, row.created_at, _exchanges(session, conversation_id))
+
+    def forget(self, conversation_id: str, owner: Owner) -> None:
+        """Deletes a conversation and all that was said in it.
+
+        Raises:
+            NotFound: there is none, or it belongs to somebody else.
+        """
+        with self._database.write() as session:
+            if self._mine(session, conversation_id, owner, to_change=True) is None:
+                raise _not_found()
+            _forget(session, [conversation_id])
+
+    def sweep(self, most: int) -> int:
+        """Deletes at most so many conversations whose time is over, the longest unused first; returns how many."""
+        with self._database.write() as session:
+            over = select(ConversationRow.id).where(ConversationRow.used_at < self._oldest())
+            ids = list(
+                session.scalars(over.order_by(ConversationRow.used_at).limit(most).with_for_update(skip_locked=True))
+            )
+            _forget(session, ids)
+            return len(ids)
+
+    def _mine(
+        self, session: Session, conversation_id: str, owner: Owner, *, to_change: bool = False
+    ) -> ConversationRow | None:
+        """The row of this owner's conversation; None if there is none, or none any more."""
         row = session.get(ConversationRow, conversation_id, with_for_update=to_change or None)
-        if row is None:
-            return False
+        if row is None or row.used_at < self._oldest():
+            return None
         if (row.customer, row.api_key) != (owner.customer or "", owner.api_key or ""):
-            raise NotFound("no such conversation", param="conversation_id", code="conversation_not_found")
-        return True
+            raise _not_found()
+        return row
 
-    def _messages(self, session: Session, conversation_id: str) -> tuple[Message, ...]:
-        turns = select(TurnRow.message).where(TurnRow.conversation_id == conversation_id).order_by(TurnRow.position)
-        return tuple(Message.model_validate_json(text) for text in session.scalars(turns))
+    def _oldest(self) -> float:
+        return self._clock() - self._bounds.retention_s
 
-
-def window(messages: Sequence[Message], budget: int, count: CountTokens) -> tuple[Message, ...]:
-    """The longest run of latest exchanges whose tokens fit into `budget`; the latest exchange is always in it."""
-    exchanges = _exchanges(messages)
-    kept: list[Message] = []
-    used = 0
-    for exchange in reversed(exchanges):
-        used += sum(message_tokens(message, count) for message in exchange)
-        if kept and used > budget:
-            break
-        kept = [*exchange, *kept]
-    return tuple(kept)
-
-
-def message_tokens(message: Message, count: CountTokens) -> int:
-    """What a message costs in the prompt, the template's own tokens included (an upper estimate)."""
-    calls = "".join(json.dumps(call.function.model_dump(), ensure_ascii=False) for call in message.tool_calls)
-    return count(message.content + calls) + TURN_OVERHEAD * (1 + len(message.tool_calls))
+    def _keep_bounds(self, session: Session, conversation_id: str) -> None:
+        """Deletes the oldest exchanges of what is too much; the latest stays, and so does what the others settled."""
+        sizes = select(TurnRow.exchange, func.count(), func.sum(TurnRow.size))
+        mine = sizes.where(TurnRow.conversation_id == conversation_id).group_by(TurnRow.exchange)
+        counted = [tuple(row) for row in session.execute(mine.order_by(TurnRow.exchange))]
+        cut, messages, size = len(counted), 0, 0
+        for _, count, length in reversed(counted):
+            messages, size = messages + count, size + length
+            if cut < len(counted) and (messages > self._bounds.messages or size > self._bounds.size):
+                break
+            cut -= 1
+        if cut == 0:
+            return
+        exchanges = _exchanges(session, conversation_id)
+        pinned = settled(exchanges[:cut], exchanges[cut:])
+        gone = [counted[i][0] for i in range(cut) if not any(exchanges[i] is one for one in pinned)]
+        session.execute(delete(TurnRow).where(TurnRow.conversation_id == conversation_id, TurnRow.exchange.in_(gone)))
 
 
-def _exchanges(messages: Sequence[Message]) -> list[list[Message]]:
-    """Cuts before every customer's message that follows anything else; several in a row belong together."""
-    exchanges: list[list[Message]] = []
-    previous = None
-    for message in messages:
-        if not exchanges or (message.role == "user" and previous != "user"):
-            exchanges.append([])
-        exchanges[-1].append(message)
-        previous = message.role
-    return exchanges
+def _not_found() -> NotFound:
+    return NotFound("no such conversation", param="conversation_id", code="conversation_not_found")
+
+
+def _forget(session: Session, ids: Sequence[str]) -> None:
+    session.execute(delete(TurnRow).where(TurnRow.conversation_id.in_(ids)))
+    session.execute(delete(ConversationRow).where(ConversationRow.id.in_(ids)))
+
+
+def _exchanges(session: Session, conversation_id: str) -> tuple[Exchange, ...]:
+    rows = session.scalars(select(TurnRow).where(TurnRow.conversation_id == conversation_id).order_by(TurnRow.position))
+    found: dict[int, list[TurnRow]] = {}
+    for row in rows:
+        found.setdefault(row.exchange, []).append(row)
+    return tuple(
+        Exchange(
+            tuple(Message.model_validate_json(row.message) for row in exchange),
+            Facts(exchange[-1].order_id, exchange[-1].address),
+        )
+        for exchange in found.values()
+    )

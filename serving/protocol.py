@@ -5,7 +5,6 @@ A field that is not known here is refused by name. Not covered: what a mode does
 
 import json
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -211,8 +210,8 @@ class ChatResponse(BaseModel):
 class Envelope:
     """What every chunk and body of one answer shares: id, time, model."""
 
-    def __init__(self, model: str) -> None:
-        self.id, self.created, self.model = f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), model
+    def __init__(self, model: str, id: str) -> None:
+        self.id, self.created, self.model = id, int(time.time()), model
 
     def body(
         self,

@@ -13,7 +13,7 @@ from data.errors import BadInput
 from serving.database import database_url
 from serving.errors import Unauthorized
 from serving.identity import DEMO_CUSTOMER, customer_of
-from serving.memory import Owner
+from serving.memory import Bounds, Owner
 from serving.release import Release
 
 
@@ -34,9 +34,14 @@ class GatewaySettings:
     predict_intent: bool = True
     engine_timeout_s: float = 120.0
     max_body_bytes: int = 1 << 20
+    bounds: Bounds = field(default_factory=Bounds)  # of conversations: messages, bytes, retention time
+    traces_uri: str | None = None  # the MLflow that gets traces; None: none does
+    trace_share: float = 0.1  # of the requests
 
     def __post_init__(self) -> None:
         """Raises `BadInput` where the settings would open the shop to anybody."""
+        if not 0 <= self.trace_share <= 1:
+            raise BadInput(f"trace_share is a share of the requests, 0 to 1, not {self.trace_share}")
         if _is_loopback(self.host):
             return
         if self.demo:
