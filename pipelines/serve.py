@@ -116,6 +116,7 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
             host=endpoint.host,
             port=endpoint.port,
             log_level="warning",
+            log_config=None,  # into our own log, without what an exception quotes
             timeout_graceful_shutdown=GRACE_S,
         )
         yield uvicorn.Server(config)

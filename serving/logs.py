@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from serving.observation import Observation
 
 ROTATION, KEPT = "20 MB", 10
-_OURS = ("event", "request")
+_OURS = ("event", "request", "logger", "line")
+logger.disable("serving")  # as loguru has it for libraries: nothing is written unless `logged_to` says where
 
 
 @contextmanager
@@ -34,9 +35,11 @@ def logged_to(path: Path) -> Iterator[None]:
     )
     handler = _Forwarding()
     logging.getLogger().addHandler(handler)
+    logger.enable("serving")
     try:
         yield
     finally:
+        logger.disable("serving")
         logging.getLogger().removeHandler(handler)
         logger.remove(sink)
 
@@ -97,7 +100,7 @@ def _line(record: Any) -> str:
     }
     if record["message"]:
         line |= {"logger": extra.get("logger", record["name"]), "message": record["message"]}
-    line |= {name: value for name, value in extra.items() if name not in (*_OURS, "logger", "line")}
+    line |= {name: value for name, value in extra.items() if name not in _OURS}
     if record["exception"] is not None:
         line |= _told(record["exception"].value, record["exception"].traceback)
     record["extra"]["line"] = json.dumps(line, ensure_ascii=False, default=str)
