@@ -8,8 +8,10 @@ model is shown, and whose turn it is (`serving/turn_order.py`).
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
-from sqlalchemy import Float, ForeignKey, Integer, String, Text, delete, func, select
+from sqlalchemy import Float, ForeignKey, Integer, Row, String, Text, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -35,6 +37,9 @@ class ConversationRow(ConversationTables):
     api_key: Mapped[str] = mapped_column(String(64))  # a fingerprint; empty: keys are off
     created_at: Mapped[float] = mapped_column(Float)
     used_at: Mapped[float] = mapped_column(Float, index=True)
+    turns: Mapped[int] = mapped_column(Integer, default=0)  # messages ever, and so the position of the next
+    kept: Mapped[int] = mapped_column(Integer, default=0)  # messages that are still there
+    size: Mapped[int] = mapped_column(Integer, default=0)  # bytes of these
 
 
 class TurnRow(ConversationTables):
@@ -46,7 +51,6 @@ class TurnRow(ConversationTables):
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
     exchange: Mapped[int] = mapped_column(Integer)  # the position of the first message of its exchange
     message: Mapped[str] = mapped_column(Text)
-    size: Mapped[int] = mapped_column(Integer)  # bytes of `message`
     order_id: Mapped[str | None] = mapped_column(String(64))  # what its exchange settled, at its last message
     address: Mapped[str | None] = mapped_column(Text)
 
@@ -93,7 +97,7 @@ class Memory:
         """
         with self._database.read() as session:
             if self._mine(session, conversation_id, owner) is not None:
-                return _exchanges(session, conversation_id)
+                return _exchanges(_turns(session, conversation_id))
         now = self._clock()
         try:
             with self._database.write() as session:
@@ -108,7 +112,7 @@ class Memory:
         except IntegrityError:  # somebody opened it in this very moment
             with self._database.read() as session:
                 self._mine(session, conversation_id, owner)
-                return _exchanges(session, conversation_id)
+                return _exchanges(_turns(session, conversation_id))
         return ()
 
     def append(
@@ -124,25 +128,17 @@ class Memory:
             row = self._mine(session, conversation_id, owner, to_change=True)
             if row is None:
                 return
-            row.used_at = self._clock()
-            last = session.scalar(select(func.max(TurnRow.position)).where(TurnRow.conversation_id == conversation_id))
-            start = 0 if last is None else last + 1
-            for position, message in enumerate(messages, start):
-                settles = facts if position == start + len(messages) - 1 else Facts()
-                text = message.model_dump_json(exclude_defaults=True)
-                session.add(
-                    TurnRow(
-                        conversation_id=conversation_id,
-                        position=position,
-                        exchange=start,
-                        message=text,
-                        size=len(text.encode()),
-                        order_id=settles.order_id,
-                        address=settles.address,
-                    )
-                )
-            session.flush()
-            self._keep_bounds(session, conversation_id)
+            texts = [message.model_dump_json(exclude_defaults=True) for message in messages]
+            rows = [
+                {"conversation_id": conversation_id, "position": position, "exchange": row.turns, "message": text}
+                for position, text in enumerate(texts, row.turns)
+            ]
+            rows[-1] |= {"order_id": facts.order_id, "address": facts.address}
+            session.execute(insert(TurnRow), [{"order_id": None, "address": None, **values} for values in rows])
+            row.used_at, row.turns = self._clock(), row.turns + len(rows)
+            row.kept, row.size = row.kept + len(rows), row.size + sum(_size(text) for text in texts)
+            if row.kept > self._bounds.messages or row.size > self._bounds.size:
+                self._shorten(session, row)
 
     def read(self, conversation_id: str, owner: Owner) -> Conversation:
         """A conversation.
@@ -154,7 +150,7 @@ class Memory:
             row = self._mine(session, conversation_id, owner)
             if row is None:
                 raise _not_found()
-            return Conversation(row.id, row.created_at, _exchanges(session, conversation_id))
+            return Conversation(row.id, row.created_at, _exchanges(_turns(session, conversation_id)))
 
     def forget(self, conversation_id: str, owner: Owner) -> None:
         """Deletes a conversation and all that was said in it.
@@ -191,23 +187,23 @@ class Memory:
     def _oldest(self) -> float:
         return self._clock() - self._bounds.retention_s
 
-    def _keep_bounds(self, session: Session, conversation_id: str) -> None:
+    def _shorten(self, session: Session, row: ConversationRow) -> None:
         """Deletes the oldest exchanges of what is too much; the latest stays, and so does what the others settled."""
-        sizes = select(TurnRow.exchange, func.count(), func.sum(TurnRow.size))
-        mine = sizes.where(TurnRow.conversation_id == conversation_id).group_by(TurnRow.exchange)
-        counted = [tuple(row) for row in session.execute(mine.order_by(TurnRow.exchange))]
-        cut, messages, size = len(counted), 0, 0
-        for _, count, length in reversed(counted):
-            messages, size = messages + count, size + length
-            if cut < len(counted) and (messages > self._bounds.messages or size > self._bounds.size):
+        turns = _turns(session, row.id)
+        exchanges = _exchanges(turns)
+        costs = [(len(exchange), sum(_size(turn.message) for turn in exchange)) for exchange in turns]
+        cut, kept, size = len(turns), 0, 0
+        for count, length in reversed(costs):
+            kept, size = kept + count, size + length
+            if cut < len(turns) and (kept > self._bounds.messages or size > self._bounds.size):
                 break
             cut -= 1
-        if cut == 0:
-            return
-        exchanges = _exchanges(session, conversation_id)
         pinned = settled(exchanges[:cut], exchanges[cut:])
-        gone = [counted[i][0] for i in range(cut) if not any(exchanges[i] is one for one in pinned)]
-        session.execute(delete(TurnRow).where(TurnRow.conversation_id == conversation_id, TurnRow.exchange.in_(gone)))
+        gone = [i for i in range(cut) if not any(exchanges[i] is one for one in pinned)]
+        numbers = [turns[i][0].exchange for i in gone]
+        session.execute(delete(TurnRow).where(TurnRow.conversation_id == row.id, TurnRow.exchange.in_(numbers)))
+        row.kept -= sum(costs[i][0] for i in gone)
+        row.size -= sum(costs[i][1] for i in gone)
 
 
 def _not_found() -> NotFound:
@@ -219,15 +215,22 @@ def _forget(session: Session, ids: Sequence[str]) -> None:
     session.execute(delete(ConversationRow).where(ConversationRow.id.in_(ids)))
 
 
-def _exchanges(session: Session, conversation_id: str) -> tuple[Exchange, ...]:
-    rows = session.scalars(select(TurnRow).where(TurnRow.conversation_id == conversation_id).order_by(TurnRow.position))
-    found: dict[int, list[TurnRow]] = {}
-    for row in rows:
-        found.setdefault(row.exchange, []).append(row)
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _turns(session: Session, conversation_id: str) -> list[list[Row[Any]]]:
+    """The rows of a conversation, exchange by exchange."""
+    columns = TurnRow.exchange, TurnRow.message, TurnRow.order_id, TurnRow.address
+    mine = select(*columns).where(TurnRow.conversation_id == conversation_id).order_by(TurnRow.position)
+    return [list(rows) for _, rows in groupby(session.execute(mine), key=lambda row: row.exchange)]
+
+
+def _exchanges(turns: Sequence[Sequence[Row[Any]]]) -> tuple[Exchange, ...]:
     return tuple(
         Exchange(
             tuple(Message.model_validate_json(row.message) for row in exchange),
             Facts(exchange[-1].order_id, exchange[-1].address),
         )
-        for exchange in found.values()
+        for exchange in turns
     )

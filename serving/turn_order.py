@@ -14,7 +14,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from sqlalchemy import Float, Integer, String, delete, func, select, update
+from sqlalchemy import Float, Integer, String, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -93,20 +93,13 @@ class TurnOrder:
     def _draw(self, conversation_id: str) -> _Ticket:
         for _ in range(_DRAWS):
             with contextlib.suppress(IntegrityError), self._database.write() as session:
-                now = self._clock()
-                mine = TicketRow.conversation_id == conversation_id
-                session.execute(delete(TicketRow).where(mine, TicketRow.good_until < now))
+                mine, now = TicketRow.conversation_id == conversation_id, self._clock()
                 last = session.scalar(select(func.max(TicketRow.number)).where(mine)) or 0
                 ticket = _Ticket(conversation_id, last + 1, secrets.token_hex(16), first=not last)
-                session.add(
-                    TicketRow(
-                        conversation_id=conversation_id,
-                        number=ticket.number,
-                        holder=ticket.holder,
-                        good_until=now + self._good_for_s,
-                    )
-                )
-                session.flush()
+                if last:
+                    session.execute(delete(TicketRow).where(mine, TicketRow.good_until < now))
+                values = {"number": ticket.number, "holder": ticket.holder, "good_until": now + self._good_for_s}
+                session.execute(insert(TicketRow).values(conversation_id=conversation_id, **values))
                 return ticket
         raise RuntimeError(f"no ticket was to be had in {_DRAWS} draws")
 

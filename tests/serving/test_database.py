@@ -19,10 +19,12 @@ from data.errors import BadInput, EnvironmentLacks
 from data.schema import Message
 from serving.database import Database
 from serving.engine import free_port
-from serving.memory import ConversationTables, Memory, Owner
+from serving.memory import Bounds, ConversationTables, Memory, Owner
 from serving.orders import CustomerOrders, OrderRow, OrderStore, Refused, ShopTables, read_orders
 from serving.proposals import Confirmation, Party, Proposals
+from serving.ratings import Ratings
 from serving.toolset import Toolset
+from serving.turn_order import TurnOrder
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = Party("demo", "c", "en")
@@ -122,8 +124,33 @@ def test_exchanges_that_come_at_once_are_all_kept_whole(postgresql: str) -> None
         assert set(pool.map(lambda _: memory.open("c", owner), said)) == {()}
         list(pool.map(lambda exchange: memory.append("c", owner, exchange), said))
 
-    kept = [message.content for message in memory.open("c", owner)]
+    kept = [message.content for exchange in memory.open("c", owner) for message in exchange.messages]
     assert kept[::2] == kept[1::2] and sorted(kept[::2]) == [str(i) for i in range(AT_ONCE)]
+
+
+@pytest.mark.services
+def test_tickets_that_are_drawn_at_once_follow_each_other(postgresql: str) -> None:
+    orders = [TurnOrder(Database.open(postgresql, ConversationTables)) for _ in range(2)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        tickets = list(pool.map(lambda number: orders[number % 2]._draw("q"), range(4 * AT_ONCE)))
+
+    assert sorted(ticket.number for ticket in tickets) == list(range(1, 4 * AT_ONCE + 1))
+    first = [ticket for ticket in tickets if not orders[0]._others_before(ticket)]
+    assert [ticket.number for ticket in first] == [1] and first[0].first
+    for ticket in tickets:
+        orders[0]._give_back(ticket)
+
+
+@pytest.mark.services
+def test_what_is_over_is_swept_on_postgresql_too(postgresql: str) -> None:
+    database = Database.open(postgresql, ConversationTables)
+    memory, owner = Memory(database, bounds=Bounds(retention_s=-1, messages=2)), Owner("demo")
+    memory.open("swept", owner)
+    assert memory.sweep(1) == 1 and memory.open("swept", owner) == ()
+    ratings = Ratings(database, "digest", retention_s=-1)
+    for rating in ("up", "down"):
+        ratings.rate("answer", rating, None)
+    assert ratings.sweep(5) == 1
 
 
 def test_a_url_of_no_database_is_bad_input() -> None:

@@ -15,7 +15,14 @@ from serving.window import PINNED, Exchange, Facts, Window, exchanges_of
 
 SYSTEM = Message(role="system", content="You are Kefu. Call f for orders.")
 TOOLS = ({"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}},)
-ODD = ["e\u0301" * 20, "订单号是多少" * 4, "</think>x", "a</tool_call>b", "<tool_response>x</tool_response>", END_OF_TURN]
+ODD = [
+    "e\u0301" * 20,
+    "订单号是多少" * 4,
+    "</think>x",
+    "a</tool_call>b",
+    "<tool_response>x</tool_response>",
+    END_OF_TURN,
+]
 text = st.text(min_size=1, max_size=40).filter(str.strip) | st.sampled_from(ODD)
 
 
@@ -147,7 +154,9 @@ def test_what_is_settled_stays_word_for_word() -> None:
 @pytest.mark.parametrize("long", ["question", "answer"])
 def test_a_pinned_exchange_that_is_too_long_keeps_its_order_number(long: str) -> None:
     words = "please " * 300
-    order = _exchange(f"{words if long == 'question' else ''} 123456", words if long == "answer" else "Packed.", "123456")
+    order = _exchange(
+        f"{words if long == 'question' else ''} 123456", words if long == "answer" else "Packed.", "123456"
+    )
     asked = Exchange((Message(role="user", content="And when?"),))
     filler = [_exchange("x" * 80, "y") for _ in range(10)]
     window = Window(TOKENIZER, 400, 4000, TOOLS)
