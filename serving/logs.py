@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from serving.observation import Observation
 
 ROTATION, KEPT = "20 MB", 10
-_OURS = ("event", "request", "logger", "line")
+_OURS = ("event", "request", "line")
 logger.disable("serving")  # as loguru has it for libraries: nothing is written unless `logged_to` says where
 
 
@@ -99,7 +99,7 @@ def _line(record: Any) -> str:
         **extra.get("request", {}),
     }
     if record["message"]:
-        line |= {"logger": extra.get("logger", record["name"]), "message": record["message"]}
+        line["message"] = record["message"]
     line |= {name: value for name, value in extra.items() if name not in _OURS}
     if record["exception"] is not None:
         line |= _told(record["exception"].value, record["exception"].traceback)
