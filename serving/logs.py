@@ -1,7 +1,8 @@
 """The endpoint's log: one JSON object a line, with the request's id and without a word that anybody said.
 
 What is logged of a request are numbers and names from closed sets. An exception is logged as its class and where it was
-raised, never by its message, which may quote what it failed on. Not covered: what libraries print by themselves.
+raised, never by its message, which may quote what it failed on. Not covered: what libraries print by themselves; several
+processes that write one file.
 """
 
 import json
@@ -24,15 +25,14 @@ logger.disable("serving")  # as loguru has it for libraries: nothing is written 
 
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """Writes logs to `path` while the block runs, by a thread of their own, and nowhere else.
+    """Writes logs to `path` while the block runs, and nowhere else.
 
     The standard library's warnings and errors come along, uvicorn's too.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     logger.remove()
-    sink = logger.add(
-        path, format=_line, rotation=ROTATION, retention=KEPT, enqueue=True, backtrace=False, diagnose=False
-    )
+    # not by loguru's queue, which pickles every record: that costs a request more than all else that watches it
+    sink = logger.add(path, format=_line, rotation=ROTATION, retention=KEPT, backtrace=False, diagnose=False)
     handler = _Forwarding()
     logging.getLogger().addHandler(handler)
     logger.enable("serving")
