@@ -19,7 +19,7 @@ from serving.client import Completion, EngineClient, Usage
 from serving.consent import consent
 from serving.errors import BadRequest, ServiceError
 from serving.faq_cache import FaqCache
-from serving.memory import CountTokens, Memory, Owner
+from serving.memory import CountTokens, Owner
 from serving.observation import span
 from serving.proposals import Party, Proposal
 from serving.reasoning import without_markup
@@ -27,6 +27,7 @@ from serving.release import Release
 from serving.speech import Call
 from serving.telemetry import Telemetry
 from serving.toolset import CallResult, Toolset
+from serving.turns import Turns
 from serving.window import Exchange, Facts, Window, exchanges_of
 
 MAX_ROUNDS = 4
@@ -87,7 +88,7 @@ class Agent:
     release: Release
     engine: EngineClient
     toolset: Toolset
-    memory: Memory
+    turns: Turns
     faq: FaqCache
     telemetry: Telemetry
     count: CountTokens
@@ -102,9 +103,13 @@ class Agent:
             EngineUnavailable, EngineTimeout: the engine did not answer.
         """
         self._check_lengths(turn)
-        history: tuple[Exchange, ...] = ()
-        if turn.conversation_id is not None:
-            history = await asyncio.to_thread(self.memory.open, turn.conversation_id, turn.owner)
+        async with self.turns.turn(turn.conversation_id, turn.owner) as held:
+            answer = await self._answer(turn, held.exchanges)
+            said = [*turn.new, *answer.exchange, Message(role="assistant", content=answer.content)]
+            held.add(said, _facts(answer))
+        return answer
+
+    async def _answer(self, turn: Turn, history: Sequence[Exchange]) -> Answer:
         language = customer_language(turn.text)
         customer = turn.owner.customer
         party = Party(customer, turn.conversation_id, language) if customer else None
@@ -113,10 +118,6 @@ class Agent:
             kept = turn.conversation_id is not None
             exchanges = (*history, Exchange(turn.new)) if kept else exchanges_of(turn.messages)
             answer = await self._converse(turn, exchanges, party, language)
-        if turn.conversation_id is not None:
-            said = [*turn.new, *answer.exchange, Message(role="assistant", content=answer.content)]
-            facts = _facts(answer)
-            await asyncio.to_thread(self.memory.append, turn.conversation_id, turn.owner, said, facts)
         return answer
 
     async def intent(self, text: str) -> str | None:

@@ -4,7 +4,6 @@ Not covered: routes, status codes, server-sent events (`serving/gateway.py`).
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ from serving.telemetry import Telemetry
 from serving.tokenizer import ServedTokenizer
 from serving.toolset import Tool, Toolset
 from serving.traces import Traces
-from serving.turn_order import TurnOrder
+from serving.turns import Turns
 from serving.window import Window
 
 Chunks = AsyncIterator[dict[str, Any]]
@@ -67,11 +66,10 @@ class Endpoint:
         )
         self.memory = Memory(self._conversations, bounds=settings.bounds)
         self.ratings = Ratings(self._conversations, release.digest, settings.bounds.retention_s)
-        self.answer_ids, self._order = AnswerIds(settings.customer_key), TurnOrder(self._conversations)
+        self.answer_ids = AnswerIds(settings.customer_key)
         self.traces = self._traces()
-        self._agent = Agent(
-            release, self.engine, self._toolset, self.memory, faq, self.telemetry, count or tokenizer.count, window
-        )
+        turns, count = Turns(self._conversations, self.memory), count or tokenizer.count
+        self._agent = Agent(release, self.engine, self._toolset, turns, faq, self.telemetry, count, window)
         self._relay = Relay(self.engine, self.telemetry, serve.answer_tokens, serve.thinking_tokens)
 
     async def close(self) -> None:
@@ -130,8 +128,7 @@ class Endpoint:
         return _preceded(await anext(chunks), chunks)
 
     async def _by_agent(self, request: ChatRequest, envelope: Envelope, turn: Turn) -> dict[str, Any] | Chunks:
-        async with self._in_order(turn.conversation_id):
-            answer = await self._agent.answer(turn)
+        answer = await self._agent.answer(turn)
         if request.stream:
             return self._chunks(request, envelope, turn, answer)
         message: dict[str, Any] = {"content": answer.content}
@@ -160,15 +157,6 @@ class Endpoint:
             tools=answer.tools,
             confirmation=answer.confirmation.public() if answer.confirmation else None,
         ).model_dump()
-
-    @contextlib.asynccontextmanager
-    async def _in_order(self, conversation_id: str | None) -> AsyncIterator[None]:
-        """Turns of one conversation come one after another; others do not wait."""
-        async with contextlib.AsyncExitStack() as stack:
-            if conversation_id is not None:
-                with self.telemetry.turns_waiting.track_inprogress():
-                    await stack.enter_async_context(self._order.turn(conversation_id))
-            yield
 
     def _traces(self) -> Traces | None:
         settings, counter = self.settings, self.telemetry.traces

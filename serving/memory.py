@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, Integer, Row, String, Text, delete, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Float, ForeignKey, Integer, String, Text, delete, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from data.schema import Message
@@ -89,56 +88,48 @@ class Memory:
     ) -> None:
         self._database, self._clock, self._bounds = database, clock, bounds or Bounds()
 
-    def open(self, conversation_id: str, owner: Owner) -> tuple[Exchange, ...]:
+    def check(self, session: Session, conversation_id: str, owner: Owner) -> None:
+        """Raises `NotFound` if a conversation is somebody else's."""
+        self._mine(session, conversation_id, owner)
+
+    def open(self, session: Session, conversation_id: str, owner: Owner) -> tuple[Exchange, ...]:
         """The exchanges so far; an unknown id opens a new conversation for this owner.
 
         Raises:
             NotFound: it belongs to somebody else.
+            IntegrityError: somebody opened it in this very moment; undo the transaction and open it again.
         """
-        with self._database.read() as session:
-            if self._mine(session, conversation_id, owner) is not None:
-                return _exchanges(_turns(session, conversation_id))
-        now = self._clock()
-        try:
-            with self._database.write() as session:
-                if session.get(ConversationRow, conversation_id) is not None and not self._mine(
-                    session, conversation_id, owner
-                ):
-                    _forget(session, [conversation_id])  # nobody's any more
-                customer, key = owner.customer or "", owner.api_key or ""
-                session.add(
-                    ConversationRow(id=conversation_id, customer=customer, api_key=key, created_at=now, used_at=now)
-                )
-        except IntegrityError:  # somebody opened it in this very moment
-            with self._database.read() as session:
-                self._mine(session, conversation_id, owner)
-                return _exchanges(_turns(session, conversation_id))
+        if self._mine(session, conversation_id, owner) is not None:
+            return _exchanges(_turns(session, conversation_id))
+        if session.get(ConversationRow, conversation_id) is not None:  # its time is over: it is nobody's any more
+            _forget(session, [conversation_id])
+        customer, key, now = owner.customer or "", owner.api_key or "", self._clock()
+        values = {"id": conversation_id, "customer": customer, "api_key": key, "created_at": now, "used_at": now}
+        session.execute(insert(ConversationRow).values(**values))
         return ()
 
     def append(
-        self, conversation_id: str, owner: Owner, messages: Sequence[Message], facts: Facts | None = None
+        self, session: Session, conversation_id: str, owner: Owner, messages: Sequence[Message], facts: Facts
     ) -> None:
-        """Adds an exchange, all of it or nothing; nothing if the conversation was deleted meanwhile.
+        """Adds an exchange; nothing if the conversation was deleted meanwhile.
 
         Raises:
             NotFound: it belongs to somebody else.
         """
-        facts = facts or Facts()
-        with self._database.write() as session:
-            row = self._mine(session, conversation_id, owner, to_change=True)
-            if row is None:
-                return
-            texts = [message.model_dump_json(exclude_defaults=True) for message in messages]
-            rows = [
-                {"conversation_id": conversation_id, "position": position, "exchange": row.turns, "message": text}
-                for position, text in enumerate(texts, row.turns)
-            ]
-            rows[-1] |= {"order_id": facts.order_id, "address": facts.address}
-            session.execute(insert(TurnRow), [{"order_id": None, "address": None, **values} for values in rows])
-            row.used_at, row.turns = self._clock(), row.turns + len(rows)
-            row.kept, row.size = row.kept + len(rows), row.size + sum(_size(text) for text in texts)
-            if row.kept > self._bounds.messages or row.size > self._bounds.size:
-                self._shorten(session, row)
+        row = self._mine(session, conversation_id, owner, to_change=True)
+        if row is None:
+            return
+        texts = [message.model_dump_json(exclude_defaults=True) for message in messages]
+        rows = [
+            {"conversation_id": conversation_id, "position": position, "exchange": row.turns, "message": text}
+            for position, text in enumerate(texts, row.turns)
+        ]
+        rows[-1] |= {"order_id": facts.order_id, "address": facts.address}
+        session.execute(insert(TurnRow), [{"order_id": None, "address": None, **values} for values in rows])
+        row.used_at, row.turns = self._clock(), row.turns + len(rows)
+        row.kept, row.size = row.kept + len(rows), row.size + sum(_size(text) for text in texts)
+        if row.kept > self._bounds.messages or row.size > self._bounds.size:
+            self._shorten(session, row)
 
     def read(self, conversation_id: str, owner: Owner) -> Conversation:
         """A conversation.
@@ -219,14 +210,14 @@ def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def _turns(session: Session, conversation_id: str) -> list[list[Row[Any]]]:
+def _turns(session: Session, conversation_id: str) -> list[list[Any]]:
     """The rows of a conversation, exchange by exchange."""
     columns = TurnRow.exchange, TurnRow.message, TurnRow.order_id, TurnRow.address
     mine = select(*columns).where(TurnRow.conversation_id == conversation_id).order_by(TurnRow.position)
     return [list(rows) for _, rows in groupby(session.execute(mine), key=lambda row: row.exchange)]
 
 
-def _exchanges(turns: Sequence[Sequence[Row[Any]]]) -> tuple[Exchange, ...]:
+def _exchanges(turns: Sequence[Sequence[Any]]) -> tuple[Exchange, ...]:
     return tuple(
         Exchange(
             tuple(Message.model_validate_json(row.message) for row in exchange),

@@ -34,7 +34,6 @@ class Telemetry:
         self.traces = self._counter("kefu_traces", "Traces by what became of them", "result")
         self.swept = self._counter("kefu_swept_conversations", "Conversations whose retention time was over")
         self.in_flight = self._gauge("kefu_requests_in_flight", "Requests that are being served")
-        self.turns_waiting = self._gauge("kefu_turns_waiting", "Requests that wait for others of their conversation")
         self.engine_up = self._gauge("kefu_engine_up", "Whether the engine answered when last asked")
         self.engine_requests = self._gauge("kefu_engine_requests", "The engine's requests by state", "state")
         self.engine_cache = self._gauge("kefu_engine_cache_share", "How much of its KV cache the engine uses, 0 to 1")

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,21 @@ OTHERS = (Owner("other", "key"), Owner("demo", "key2"), Owner("demo"), Owner(Non
 MOVE = ("update_delivery_address", {"order_id": "123456", "new_addr": "北京路1号"})
 
 
+class Talk:
+    """A memory whose every call is a transaction of its own."""
+
+    def __init__(self, database: Database, clock: Any = time.time, bounds: Bounds | None = None) -> None:
+        self.memory, self._database = Memory(database, clock, bounds), database
+
+    def open(self, id: str, owner: Owner) -> tuple[Exchange, ...]:
+        with self._database.write() as session:
+            return self.memory.open(session, id, owner)
+
+    def append(self, id: str, owner: Owner, messages: tuple[Message, ...], facts: Facts | None = None) -> None:
+        with self._database.write() as session:
+            self.memory.append(session, id, owner, messages, facts or Facts())
+
+
 def said(text: str, answer: str = "ho") -> tuple[Message, ...]:
     return Message(role="user", content=text), Message(role="assistant", content=answer)
 
@@ -34,52 +50,54 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def test_a_conversation_is_its_owners(database: Database) -> None:
-    memory = Memory(database)
-    assert memory.open("c", MINE) == ()
-    memory.append("c", MINE, said("hi"), Facts("123456", None))
-    memory.append("c", MINE, said("hi"))
-    assert memory.open("c", MINE) == (Exchange(said("hi"), Facts("123456")), Exchange(said("hi")))
+    talk = Talk(database)
+    memory = talk.memory
+    assert talk.open("c", MINE) == ()
+    talk.append("c", MINE, said("hi"), Facts("123456", None))
+    talk.append("c", MINE, said("hi"))
+    assert talk.open("c", MINE) == (Exchange(said("hi"), Facts("123456")), Exchange(said("hi")))
     for other in OTHERS:
-        for use in (memory.open, memory.read, memory.forget):
+        for use in (talk.open, memory.read, memory.forget):
             with pytest.raises(NotFound):
                 use("c", other)
         with pytest.raises(NotFound):
-            memory.append("c", other, said("hi"))
+            talk.append("c", other, said("hi"))
     memory.forget("c", MINE)
-    memory.append("c", MINE, said("an answer that comes too late"))
+    talk.append("c", MINE, said("an answer that comes too late"))
     with pytest.raises(NotFound):
         memory.read("c", MINE)
     assert _count(database, TurnRow) == _count(database, ConversationRow) == 0
-    assert memory.open("c", OTHERS[0]) == ()  # the id is free again
+    assert talk.open("c", OTHERS[0]) == ()  # the id is free again
 
 
 def test_a_conversation_stays_within_its_bounds(database: Database) -> None:
-    memory = Memory(database, bounds=Bounds(messages=6, size=1000))
-    memory.open("c", MINE)
+    talk = Talk(database, bounds=Bounds(messages=6, size=1000))
+    talk.open("c", MINE)
     for n in range(10):
-        memory.append("c", MINE, said(f"{n}"), Facts("90517") if n == 1 else None)
+        talk.append("c", MINE, said(f"{n}"), Facts("90517") if n == 1 else None)
     # the last three, and the one that settled something
-    assert [one.messages[0].content for one in memory.open("c", MINE)] == ["1", "7", "8", "9"]
-    memory.append("c", MINE, said("订单" * 300))
-    assert [one.messages[0].content[:4] for one in memory.open("c", MINE)] == ["1", "订单订单"]
-    memory.append("c", MINE, said("x" * 500, "90517 is on its way"), Facts("90517"))
-    assert [one.messages[0].content[:4] for one in memory.open("c", MINE)] == ["xxxx"]
+    assert [one.messages[0].content for one in talk.open("c", MINE)] == ["1", "7", "8", "9"]
+    talk.append("c", MINE, said("订单" * 300))
+    assert [one.messages[0].content[:4] for one in talk.open("c", MINE)] == ["1", "订单订单"]
+    talk.append("c", MINE, said("x" * 500, "90517 is on its way"), Facts("90517"))
+    assert [one.messages[0].content[:4] for one in talk.open("c", MINE)] == ["xxxx"]
 
 
 def test_what_is_over_is_gone_at_once_and_swept_in_pieces(database: Database) -> None:
     now = 1000.0
-    memory = Memory(database, lambda: now, Bounds(retention_s=100))
+    talk = Talk(database, lambda: now, Bounds(retention_s=100))
+    memory = talk.memory
     for n in range(5):
-        memory.open(f"c{n}", MINE)
-        memory.append(f"c{n}", MINE, said("hi"))
+        talk.open(f"c{n}", MINE)
+        talk.append(f"c{n}", MINE, said("hi"))
     now = 1050.0
-    memory.append("c0", MINE, said("again"))
+    talk.append("c0", MINE, said("again"))
     now = 1101.0
     with pytest.raises(NotFound):
         memory.read("c1", MINE)
-    assert memory.open("c1", OTHERS[0]) == ()  # what is nobody's any more may be anybody's
+    assert talk.open("c1", OTHERS[0]) == ()  # what is nobody's any more may be anybody's
     assert [memory.sweep(2), memory.sweep(2), memory.sweep(2)] == [2, 1, 0]
-    assert len(memory.open("c0", MINE)) == 2
+    assert len(talk.open("c0", MINE)) == 2
     assert (_count(database, ConversationRow), _count(database, TurnRow)) == (2, 4)
 
 
@@ -94,7 +112,8 @@ async def test_the_endpoint_sweeps(settings: Any, engine: Any, shop: Any) -> Non
 
     endpoint = Endpoint(dataclasses.replace(settings, bounds=Bounds(retention_s=-1)), TOOLS)
     for n in range(3):
-        endpoint.memory.open(f"c{n}", MINE)
+        with endpoint._conversations.write() as session:
+            endpoint.memory.open(session, f"c{n}", MINE)
     endpoint.ratings.rate("a", "up", None)
     assert await sweep(endpoint) == 3
     await endpoint.close()

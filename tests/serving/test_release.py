@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import BadInput
-from serving.endpoint import token_counter
 from serving.release import Release
+from serving.tokenizer import ServedTokenizer
 
 
 def test_a_release_gives_its_parts(release: Release) -> None:
@@ -17,7 +17,7 @@ def test_a_release_gives_its_parts(release: Release) -> None:
     assert [tool["function"]["name"] for tool in opened.tools] == ["query_order_status", "update_delivery_address"]
     assert opened.recipe.serve.history == 4096 and len(opened.taxonomy.names) == 25
     assert opened.faq and opened.prompts.intent
-    assert token_counter(opened)("héllo") == 6
+    assert ServedTokenizer.of(opened).count("héllo") == 6
 
 
 @pytest.mark.parametrize("damage", ["prompts/intent.md", "faq.yaml", "release.json", "manifest.json"])
@@ -35,6 +35,6 @@ def test_a_release_without_a_tokenizer_or_a_description_says_so(release: Release
     (folder / "model" / "tokenizer.json").write_text("{}")
     (folder / "release.json").write_text(json.dumps({"name": "x"}))
     with pytest.raises(BadInput, match="tokenizer"):
-        token_counter(Release(folder))
+        ServedTokenizer.of(Release(folder))
     with pytest.raises(BadInput, match=r"release\.json"):
         _ = Release(folder).info
