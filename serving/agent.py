@@ -35,7 +35,6 @@ MAX_CALLS = 4  # in one round
 MAX_NOTES = 1000  # tokens
 MAX_ARGUMENTS = 4000  # characters of a call's arguments
 MAX_RESULT = 2000  # characters of a tool's result
-MAX_FACT = 300  # characters
 _GREEDY: dict[str, Any] = {"temperature": 0.0}
 _THINKING: dict[str, Any] = {"temperature": 0.6, "top_p": 0.95}  # greedy thinking repeats itself without end
 
@@ -106,7 +105,7 @@ class Agent:
         async with self.turns.turn(turn.conversation_id, turn.owner) as held:
             answer = await self._answer(turn, held.exchanges)
             said = [*turn.new, *answer.exchange, Message(role="assistant", content=answer.content)]
-            held.add(said, _facts(answer))
+            held.add(said, Facts.of(answer.tools))
         return answer
 
     async def _answer(self, turn: Turn, history: Sequence[Exchange]) -> Answer:
@@ -185,7 +184,8 @@ class Agent:
         for round_ in range(1, MAX_ROUNDS + 1):
             last = round_ == MAX_ROUNDS
             latest = Exchange((*exchanges[-1].messages, *answer.exchange))
-            shown = self.window.shown(system, (*exchanges[:-1], latest), room)
+            # of a long conversation this takes milliseconds, which others shall not wait for
+            shown = await asyncio.to_thread(self.window.shown, system, (*exchanges[:-1], latest), room)
             completion = await self._complete(turn, shown, answer, last)
             answer.finish_reason = "length" if completion.finish_reason == "length" else "stop"
             if last or not completion.calls:
@@ -273,21 +273,6 @@ def customer_language(text: str) -> Language:
     so that Chinese in its last lines counts as Chinese."""
     tail = "\n".join([line for line in text.splitlines() if line.strip()][-2:])
     return "zh" if "zh" in (language_of(text), language_of(tail)) else "en"
-
-
-def _facts(answer: Answer) -> Facts:
-    """What an exchange settled: the order of its last call that was not refused, and an address once it was confirmed."""
-    order_id = address = None
-    for tool in answer.tools:
-        if tool["status"] in ("ok", "proposed", "done"):
-            order_id = _short(tool["arguments"].get("order_id")) or order_id
-        if tool["status"] == "done":
-            address = _short(tool["arguments"].get("new_addr")) or address
-    return Facts(order_id, address)
-
-
-def _short(value: Any) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value) <= MAX_FACT else None
 
 
 def _parsed(call: Call, fallback_id: str) -> ToolCall:

@@ -5,7 +5,7 @@ what the customer never saw (calls, their results, thinking).
 """
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
@@ -14,6 +14,11 @@ from data.schema import Message
 from serving.endpoint import Endpoint
 from serving.memory import Conversation
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "the request is malformed"},
+    401: {"description": "no valid API key, or a customer token that does not hold"},
+    404: {"description": "there is none, or it belongs to somebody else"},
+}
 ConversationId = Annotated[str, Path(min_length=1, max_length=128)]
 
 
@@ -34,7 +39,7 @@ class ConversationBody(BaseModel):
 
 def conversation_routes(endpoint: Endpoint) -> APIRouter:
     """The routes over one endpoint."""
-    router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+    router = APIRouter(prefix="/v1/conversations", tags=["conversations"], responses=REFUSALS)
 
     @router.get("/{conversation_id:path}")
     async def read(conversation_id: ConversationId, request: Request) -> ConversationBody:

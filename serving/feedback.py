@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from serving.conversations import REFUSALS
 from serving.endpoint import Endpoint
 from serving.errors import NotFound
 from serving.ratings import Thumb
@@ -32,7 +33,7 @@ class FeedbackRequest(BaseModel):
 
 def feedback_routes(endpoint: Endpoint) -> APIRouter:
     """The route over one endpoint."""
-    router = APIRouter(tags=["feedback"])
+    router = APIRouter(tags=["feedback"], responses=REFUSALS)
 
     @router.post("/v1/feedback", status_code=204, response_class=Response)
     async def feedback(body: FeedbackRequest, request: Request) -> Response:

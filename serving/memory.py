@@ -50,7 +50,7 @@ class TurnRow(ConversationTables):
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
     exchange: Mapped[int] = mapped_column(Integer)  # the position of the first message of its exchange
     message: Mapped[str] = mapped_column(Text)
-    order_id: Mapped[str | None] = mapped_column(String(64))  # what its exchange settled, at its last message
+    order_id: Mapped[str | None] = mapped_column(Text)  # what its exchange settled, at its last message
     address: Mapped[str | None] = mapped_column(Text)
 
 

@@ -21,7 +21,7 @@ from serving.observation import Observation
 from serving.trace_form import Unreadable, trace_form
 from serving.trace_store import Thumbs, TraceStore
 
-QUEUE, AWAY_S, REST = 256, 30.0, 4.0
+QUEUE, AWAY_S, REST = 128, 30.0, 4.0
 TRIES, AGAIN_S = 4, 5.0  # for feedback that comes before its trace
 CLOSE_S, WAIT_S = 5.0, 0.5
 _WARM_UP = Observation(asked=[{"role": "user", "content": "Hello, 你好, I am Anna Li"}])

@@ -9,6 +9,7 @@ again) is shown whole, so that a call is never parted from its result. Not cover
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -20,7 +21,9 @@ from serving.tokenizer import ServedTokenizer
 PINNED = 4  # a pinned exchange may take one part in so many of `history`
 MIN_RESULT = 40  # characters of a tool's result that are not cut any further
 MAX_PREFIXES = 64
+MAX_FACT = 300  # characters
 _CUT = "…"
+_BEFORE, _AFTER = Message(role="system", content="-"), Message(role="user", content="-")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,18 @@ class Facts:
 
     order_id: str | None = None
     address: str | None = None
+
+    @classmethod
+    def of(cls, tools: Sequence[Mapping[str, Any]]) -> "Facts":
+        """Of the calls in an exchange (name, arguments, status): the order of the last that was not refused, and an address
+        once it was confirmed."""
+        order_id = address = None
+        for tool in tools:
+            if tool["status"] in ("ok", "proposed", "done"):
+                order_id = _short(tool["arguments"].get("order_id")) or order_id
+            if tool["status"] == "done":
+                address = _short(tool["arguments"].get("new_addr")) or address
+        return cls(order_id, address)
 
 
 @dataclass(frozen=True)
@@ -66,8 +81,9 @@ class Window:
         """
         alone, _ = self._prefix(system)
         limit = alone + min(self.history, self.context - room - alone)
-        if self._fits((system, *_joined(exchanges)), limit):
-            return (system, *_joined(exchanges))
+        whole = (system, *_joined(exchanges))
+        if self._surely_fits(whole, self._rendered(whole), limit):
+            return whole
         for start in range(self._earliest(exchanges, limit - alone), len(exchanges)):
             latest = exchanges[start:]
             pinned = (self._brief(one, (limit - alone) // PINNED) for one in settled(exchanges[:start], latest))
@@ -76,12 +92,8 @@ class Window:
                 return chosen
         return (system, *self._squeezed(system, exchanges[-1], self.context - room))
 
-    def tokens(self, messages: Sequence[Message]) -> int:
-        """The tokens of the rendered prompt, exactly."""
-        return self.tokenizer.count(self._rendered(messages))
-
     def _earliest(self, exchanges: Sequence[Exchange], budget: int) -> int:
-        """Where the longest run begins that fits if nothing is pinned."""
+        """Where the longest run begins that may fit: nothing is pinned there, and exchanges cost at least this much."""
         start, used = len(exchanges), 0
         while start and used <= budget:
             start -= 1
@@ -90,8 +102,11 @@ class Window:
 
     def _cost(self, exchange: Exchange) -> int:
         """What an exchange adds to a prompt that goes on after it."""
-        before, after = Message(role="system", content="-"), Message(role="user", content="-")
-        return self.tokens((before, *exchange.messages, after)) - self.tokens((before, after))
+        return self.tokenizer.count(render(self.tokenizer, (_BEFORE, *exchange.messages, _AFTER))) - self._alone
+
+    @cached_property
+    def _alone(self) -> int:
+        return self.tokenizer.count(render(self.tokenizer, (_BEFORE, _AFTER)))
 
     def _brief(self, exchange: Exchange, budget: int) -> Exchange:
         """The exchange itself or, where that is too long, its fact as what was asked and the beginning of the answer."""
@@ -121,20 +136,25 @@ class Window:
 
     def _fits(self, messages: Sequence[Message], limit: int) -> bool:
         text = self._rendered(messages)
+        return self._surely_fits(messages, text, limit) or self.tokenizer.count(text) <= limit
+
+    def _surely_fits(self, messages: Sequence[Message], text: str, limit: int) -> bool:
         tokens, length = self._prefix(messages[0])
         # no token is shorter than a byte, so most conversations need no counting; a tokenizer that composes first (NFC) may
         # make a text longer that is not composed
         most = tokens + (len(text.encode()) - length) * (1 if unicodedata.is_normalized("NFC", text) else 3)
-        return most <= limit or self.tokenizer.count(text) <= limit
+        return most <= limit
 
     def _prefix(self, system: Message) -> tuple[int, int]:
         """Tokens and bytes of a prompt without a conversation."""
-        if system.content not in self._prefixes:
+        known = self._prefixes.get(system.content)
+        if known is None:
             text = self._rendered((system,))
+            known = self.tokenizer.count(text), len(text.encode())
             if len(self._prefixes) >= MAX_PREFIXES:  # callers' notes make more than the shop's two
                 self._prefixes.clear()
-            self._prefixes[system.content] = self.tokenizer.count(text), len(text.encode())
-        return self._prefixes[system.content]
+            self._prefixes[system.content] = known
+        return known
 
     def _rendered(self, messages: Sequence[Message]) -> str:
         return render(self.tokenizer, messages, tools=self.tools)
@@ -165,6 +185,10 @@ def settled(earlier: Sequence[Exchange], latest: Sequence[Exchange]) -> list[Exc
         if not any(fact in exchange.text for exchange in latest):
             pinned.add(found)
     return [earlier[index] for index in sorted(pinned)]
+
+
+def _short(value: Any) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_FACT else None
 
 
 def _joined(exchanges: Sequence[Exchange]) -> tuple[Message, ...]:

@@ -60,7 +60,6 @@ async def test_every_request_is_counted_once_under_labels_of_closed_sets(
         'kefu_step_seconds_count{step="intent"}': 2,
         'kefu_step_errors_total{step="answer"}': 1,
         "kefu_requests_in_flight": 1,  # the one that asks
-        "kefu_turns_waiting": 0,
     }
     assert {name: found.get(name) for name in wanted} == wanted
     assert not any(secret in str(found) for secret in SECRETS)

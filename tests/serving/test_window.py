@@ -177,6 +177,20 @@ def test_results_of_tools_that_do_not_fit_are_cut_and_a_message_that_does_not_is
         window.shown(SYSTEM, [Exchange((Message(role="user", content="订" * 400),))], room=50)
 
 
+def test_what_an_exchange_settled_is_what_was_not_refused() -> None:
+    def tool(status: str, **arguments: Any) -> dict[str, Any]:
+        return {"name": "f", "arguments": arguments, "status": status}
+
+    looked = tool("ok", order_id="1"), tool("refused", order_id="2")
+    assert Facts.of(looked) == Facts("1")
+    assert Facts.of([*looked, tool("proposed", order_id="3", new_addr="x")]) == Facts("3")
+    assert Facts.of([tool("done", order_id="3", new_addr="5 Hill Road")]) == Facts("3", "5 Hill Road")
+    assert (
+        Facts.of([tool("ok", order_id=["1"]), tool("ok", order_id="x" * 400), tool("invalid", malformed="{")])
+        == Facts()
+    )
+
+
 def test_several_messages_in_a_row_are_one_exchange() -> None:
     roles = ("assistant", "user", "user", "assistant", "user")
     messages = [Message(role=role, content=role) for role in roles]  # type: ignore[arg-type]
