@@ -1,7 +1,7 @@
-"""The endpoint over HTTP: OpenAI's chat completions, the model list, health and metrics.
+"""The endpoint over HTTP: OpenAI's chat completions, the model list, conversations, feedback, health and metrics.
 
 `create_app` composes everything from its settings and starts nothing; one release, one engine. Not covered: rate
-limits, feedback, the chat page.
+limits, the chat page.
 """
 
 import asyncio

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from serving.observation import Observation
 
 ROTATION, KEPT = "20 MB", 10
+_QUIET = ("/healthz", "/readyz", "/metrics")  # asked every few seconds: logged only when they fail
 _OURS = ("event", "request", "line")
 logger.disable("serving")  # as loguru has it for libraries: nothing is written unless `logged_to` says where
 
@@ -46,6 +47,8 @@ def logged_to(path: Path) -> Iterator[None]:
 
 def log_request(seen: "Observation", known_tool: Callable[[str], str]) -> None:
     """One line for a request that is over."""
+    if seen.route in _QUIET and seen.status < 400:
+        return
     kefu = seen.kefu
     prompt, completion = seen.tokens
     first = seen.first_token_s

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from data.schema import Message
 from serving.database import Database
 from serving.errors import NotFound
+from serving.gateway import create_app
 from serving.housekeeping import sweep
 from serving.memory import Bounds, ConversationRow, ConversationTables, Memory, Owner, TurnRow
 from serving.window import Exchange, Facts
@@ -202,3 +203,23 @@ async def test_turns_of_one_conversation_come_one_after_another(chat: Any, engin
     engine.say(slow)
     await asyncio.gather(*(chat(f"question {n}", conversation_id="c") for n in range(5)))
     assert sorted(len(request["messages"]) for request in engine.requests) == [2, 4, 6, 8, 10]
+
+
+async def test_two_gateways_on_one_database_take_turns(settings: Any, engine: Any, shop: Any, h: Any) -> None:
+    async def slow(_body: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.sleep(0.02)
+        reply: dict[str, Any] = h.message("ok")
+        return reply
+
+    engine.say(slow)
+    apps = [create_app(settings, transport=httpx.MockTransport(engine)) for _ in range(2)]
+
+    async def ask(number: int) -> None:
+        transport = httpx.ASGITransport(apps[number % 2])
+        async with httpx.AsyncClient(transport=transport, base_url="http://kefu") as client:
+            asked = [{"role": "user", "content": f"question {number}"}]
+            body = {"model": "kefu", "messages": asked, "conversation_id": "c"}
+            assert (await client.post("/v1/chat/completions", json=body)).status_code == 200
+
+    await asyncio.gather(*map(ask, range(6)))
+    assert sorted(len(request["messages"]) for request in engine.requests) == [2, 4, 6, 8, 10, 12]

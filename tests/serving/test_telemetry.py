@@ -137,6 +137,7 @@ async def test_a_request_is_one_line_without_a_word_of_what_was_said(
         conversation_id="zofia",
     )
     await client.get("/v1/conversations/zofia", headers={"X-Request-Id": "r2"})
+    await client.get("/healthz")
     first, second = lines(log)
     assert not any(secret in log.read_text(encoding="utf-8") for secret in SECRETS)
     assert (first["event"], first["request_id"], first["status"], first["mode"]) == ("request", "r1", 200, "agent")
