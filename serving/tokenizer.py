@@ -47,9 +47,9 @@ class ServedTokenizer:
     def apply_chat_template(self, conversation: Any, **options: Any) -> str:
         """The prompt's text, as `data.chat.render` asks for it; what else Transformers offers is not offered."""
         names = ("tools", "add_generation_prompt", "enable_thinking")
-        return self._compiled.render(
-            messages=conversation, **{name: options[name] for name in names if name in options}
-        )
+        given = {name: options[name] for name in names if name in options}
+        text: str = self._compiled.render(messages=conversation, **given)
+        return text
 
     @cached_property
     def _compiled(self) -> Any:

@@ -100,7 +100,7 @@ def test_the_window_s_rules(earlier: list[Exchange], history: int, spare: int, l
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=400)
 @given(st.lists(exchanges(), max_size=12), st.integers(0, 2000), st.integers(0, 1500), text)
 def test_the_window_s_rules_at_length(earlier: list[Exchange], history: int, spare: int, last: str) -> None:
     check_the_rules(earlier, history, spare, last)
