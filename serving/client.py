@@ -176,7 +176,8 @@ async def _before(deadline: float, lines: AsyncIterator[str]) -> AsyncIterator[s
 
 def _note(seen: Span, body: Mapping[str, Any], part: Literal["message", "delta"]) -> None:
     """Tells a span what an engine said, as far as it is text, and what it counted; a body of another form says nothing."""
-    choices, usage = body.get("choices"), Usage.of(body.get("usage"))
+    choices, counted = body.get("choices"), body.get("usage")
+    usage = Usage.of(counted if isinstance(counted, Mapping) else None)
     said = choices[0].get(part) if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else None
     content = said.get("content") if isinstance(said, Mapping) else None
     seen.outputs = (seen.outputs or "") + (content if isinstance(content, str) else "")
