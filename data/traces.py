@@ -4,7 +4,8 @@ A trace is read by MLflow's own interface (`MlflowClient.search_traces`, page by
 inputs and the answer as outputs, both in OpenAI's shape: `{"messages": [...], "tools": [...]}`, the messages being those that
 the model was shown, and a chat completion (or its message alone). Tools that the server ran itself are spans of type TOOL
 below it, with the tool's name, its arguments as inputs and its result as outputs. Each trace is one dialog of which only the
-answer is learned, for earlier turns have traces of their own. Feedback is an assessment `thumbs`, true or false.
+answer is learned, for earlier turns have traces of their own. Feedback is an assessment `thumbs`, true or false. A trace whose
+tag `kefu.worded_by` is `server` (the question before a write, say) is left out: no model shall learn to say it.
 
 The traces hold what customers wrote: redact before training on them. Not covered: traces of other forms, streamed chunks.
 """
@@ -23,6 +24,7 @@ from data.transcript import as_json
 
 PAGE = 100  # traces that are held at once
 THUMBS = "thumbs"
+WORDED_BY, BY_SERVER = "kefu.worded_by", "server"
 
 
 class TracesSource(Strict):
@@ -41,7 +43,8 @@ class TracesSource(Strict):
         empty = True
         for trace in self._traces():
             empty = False
-            if _judged(trace.info.assessments, self.feedback):
+            by_model = trace.info.tags.get(WORDED_BY) != BY_SERVER
+            if by_model and _judged(trace.info.assessments, self.feedback):
                 yield parsed(f"mlflow:{trace.info.trace_id}", self._dialog, trace, tuple(offered))
         if empty:
             yield nothing(f"mlflow:{self.experiment}")

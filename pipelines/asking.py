@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from data.errors import BadInput
-from data.schema import Language, Message, read_jsonl
+from data.schema import Language, read_jsonl
 from evals.questions import Depth, Mode, Question, Recall, Reply, recall, think, way_figures
 from pipelines.desk import Asked, Desk
 from pipelines.screen import progress_bar, screen
-from serving.endpoint import token_counter
-from serving.memory import message_tokens
 from serving.release import Release
+from serving.tokenizer import ServedTokenizer
 
 BEYOND: Depth = "after the window has moved on"
 DEPTHS: tuple[Depth, ...] = get_args(Depth)
@@ -76,13 +75,12 @@ def other_matters(release: Release, language: Language) -> list[str]:
     entries = [entry for entry in release.faq if entry.language == language]
     if not entries:
         raise BadInput(f"the release's FAQ has no {language} entry to let the window move on with")
-    count, room, said = token_counter(release), release.recipe.serve.history, []
+    count, room, said = ServedTokenizer.of(release).count, release.recipe.serve.history, []
     for entry in cycle(entries):
         if room < 0:
             break
         said.append(entry.question)
-        exchange = (Message(role="user", content=entry.question), Message(role="assistant", content=entry.answer))
-        room -= sum(message_tokens(message, count) for message in exchange)
+        room -= count(entry.question) + count(entry.answer)  # the template's own tokens come on top
     return said
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloa
 
 from data.errors import BadInput
 
+DAY_S = 86_400.0
 _REDIS = ("redis://", "rediss://", "unix://")
 
 
@@ -61,6 +62,12 @@ class ServeEnvironment(BaseModel):
     page_embedders: Names = Field(
         (), description="origins whose pages may hold the chat page in a frame: https://shop.example"
     )
+    trace_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="share of requests that MLflow gets traces of; 0: none"
+    )
+    retention_days: Annotated[float, Field(ge=1 / 24, le=3650)] = Field(
+        30.0, description="days that conversations and feedback are kept after their last use"
+    )
     trusted_hosts: Names = Field(
         (), description="host names that are answered, *.shop.example or * (on loopback localhost, else any)"
     )
@@ -97,8 +104,10 @@ class ServeEnvironment(BaseModel):
         Raises:
             BadInput, EnvironmentLacks: the database of the keys cannot be opened.
         """
+        from pipelines.registry import Registry
         from serving.keys import KeyStore
         from serving.limits import Allowance
+        from serving.memory import Bounds
         from serving.settings import is_loopback
         from serving.web import LOOPBACK_HOSTS
 
@@ -125,6 +134,9 @@ class ServeEnvironment(BaseModel):
             "max_body_bytes": self.max_body_bytes,
             "cors_origins": self.cors_origins,
             "page_embedders": self.page_embedders,
+            "trace_share": self.trace_share,
+            "traces_uri": Registry.open().uri if self.trace_share else None,
+            "bounds": Bounds(retention_s=self.retention_days * DAY_S),
             "trusted_hosts": () if any_host else (*self.trusted_hosts, *LOOPBACK_HOSTS),
         }
 

@@ -24,6 +24,7 @@ from serving.database import Database, database_url
 from serving.engine import Engine, launch_of, require_port
 from serving.hardware import Hardware
 from serving.identity import customer_key
+from serving.logs import logged_to
 from serving.orders import OrderStore, ShopTables, read_orders
 from serving.settings import GatewaySettings
 from serving.supervisor import supervised
@@ -73,7 +74,7 @@ class Endpoint:
 
 def serve(endpoint: Endpoint) -> None:
     """Serves until SIGINT or SIGTERM; then open streams end, the engine is stopped, and no process is left."""
-    with stoppable(), gateway(endpoint) as server:
+    with stoppable(), logged_to(home() / "logs" / "gateway.jsonl"), gateway(endpoint) as server:
         screen().print(f"[bold green]ready[/]  {endpoint.url}/v1  (models: kefu, Qwen3-1.7B; stop with Ctrl+C)")
         screen().print(f"       {endpoint.url}/  chat page, in Chinese and English")
         server.run()
@@ -120,6 +121,7 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
             host=endpoint.host,
             port=endpoint.port,
             log_level="warning",
+            log_config=None,  # into our own log, without what an exception quotes
             timeout_graceful_shutdown=GRACE_S,
         )
         yield uvicorn.Server(config)

@@ -15,11 +15,13 @@ from data.chat import INTENT_MAX_TOKENS, agent_messages, intent_messages, langua
 from data.schema import Function, Language, Message, ToolCall
 from serving import wording
 from serving.claims import checked
-from serving.client import Completion, EngineClient, Usage
+from serving.client import EngineClient
+from serving.completion import Completion, Usage
 from serving.consent import consent
 from serving.errors import BadRequest, ServiceError
 from serving.faq_cache import FaqCache
-from serving.memory import CountTokens, Memory, Owner, window
+from serving.memory import CountTokens, Owner
+from serving.observation import span
 from serving.proposals import Party, Proposal
 from serving.protocol import Thought
 from serving.reasoning import without_markup
@@ -28,6 +30,8 @@ from serving.speech import Call
 from serving.telemetry import Telemetry
 from serving.thinking import OFF, Decision, Thinking, intent_decides
 from serving.toolset import CallResult, Toolset
+from serving.turns import Turns
+from serving.window import Exchange, Facts, Window, exchanges_of
 
 MAX_ROUNDS = 4
 MAX_CALLS = 4  # in one round
@@ -88,10 +92,11 @@ class Agent:
     release: Release
     engine: EngineClient
     toolset: Toolset
-    memory: Memory
+    turns: Turns
     faq: FaqCache
     telemetry: Telemetry
     count: CountTokens
+    window: Window
 
     async def answer(self, turn: Turn) -> Answer:
         """Answers one turn and remembers it.
@@ -102,21 +107,23 @@ class Agent:
             EngineUnavailable, EngineTimeout: the engine did not answer.
         """
         self._check_lengths(turn)
-        history: tuple[Message, ...] = ()
-        if turn.conversation_id is not None:
-            history = await asyncio.to_thread(self.memory.open, turn.conversation_id, turn.owner)
+        async with self.turns.turn(turn.conversation_id, turn.owner) as held:
+            answer = await self._answer(turn, held.exchanges)
+            said = [*turn.new, *answer.exchange, Message(role="assistant", content=answer.content)]
+            held.add(said, Facts.of(answer.tools))
+        return answer
+
+    async def _answer(self, turn: Turn, history: Sequence[Exchange]) -> Answer:
         language = customer_language(turn.text)
         customer = turn.owner.customer
         party = Party(customer, turn.conversation_id, language) if customer else None
         answer = await self._confirm(turn, party, language) or self._from_faq(turn)
         if answer is None:
-            messages = (*history, *turn.new) if turn.conversation_id is not None else turn.messages
-            answer = await self._converse(turn, messages, party, language)
+            kept = turn.conversation_id is not None
+            exchanges = (*history, Exchange(turn.new)) if kept else exchanges_of(turn.messages)
+            answer = await self._converse(turn, exchanges, party, language)
         if answer.thinking is not None:
             self.telemetry.thought(answer.thinking.mode, answer.thinking.used, answer.thinking.tokens)
-        if turn.conversation_id is not None:
-            said = [*turn.new, *answer.exchange, Message(role="assistant", content=answer.content)]
-            await asyncio.to_thread(self.memory.append, turn.conversation_id, turn.owner, said)
         return answer
 
     async def intent(self, text: str) -> str | None:
@@ -128,7 +135,7 @@ class Agent:
             "chat_template_kwargs": {"enable_thinking": False},
         }
         try:
-            completion = Completion.of(await self.engine.complete(payload), calls=False)
+            completion = Completion.of(await self.engine.complete(payload, "intent"), calls=False)
         except ServiceError:  # a label is never worth an answer
             return None
         self.telemetry.used(completion.usage)
@@ -168,20 +175,26 @@ class Agent:
     def _from_faq(self, turn: Turn) -> Answer | None:
         if turn.notes:
             return None
-        entry = self.faq.lookup(turn.text)
+        with span("faq", "faq") as seen:
+            entry = self.faq.lookup(turn.text)
+            seen.outputs = entry.id if entry else None
         self.telemetry.faq.labels("hit" if entry else "miss").inc()
         return Answer(entry.answer, cache={"kind": "exact", "id": entry.id}) if entry else None
 
     async def _converse(
-        self, turn: Turn, messages: Sequence[Message], party: Party | None, language: Language
+        self, turn: Turn, exchanges: Sequence[Exchange], party: Party | None, language: Language
     ) -> Answer:
         """Lets the model answer, with tools, in a bounded number of rounds."""
         answer = Answer("", from_model=True)
         decision = await self._decide(turn, answer)
-        shown = self._prompt(turn, messages, language)
+        system, serve = self._system(turn, language), self.release.recipe.serve
+        room = serve.answer_tokens + (turn.thinking.tokens(serve.thinking_tokens) if decision.think else 0)
         for round_ in range(1, MAX_ROUNDS + 1):
             last = round_ == MAX_ROUNDS
-            completion = await self._complete(turn, (*shown, *answer.exchange), answer, last, decision.think)
+            latest = Exchange((*exchanges[-1].messages, *answer.exchange))
+            # of a long conversation this takes milliseconds, which others shall not wait for
+            shown = await asyncio.to_thread(self.window.shown, system, (*exchanges[:-1], latest), room)
+            completion = await self._complete(turn, shown, answer, last, decision.think)
             answer.finish_reason = "length" if completion.finish_reason == "length" else "stop"
             if last or not completion.calls:
                 break
@@ -207,12 +220,11 @@ class Agent:
             answer.thinking = Thought(mode=mode, used=decision.think, reasons=reasons, budget=budget, tokens=0)
         return decision
 
-    def _prompt(self, turn: Turn, messages: Sequence[Message], language: Language) -> tuple[Message, ...]:
-        kept = window(messages, self.release.recipe.serve.history, self.count)
-        system, *turns = agent_messages(kept, language, self.release.prompts)
-        if turn.notes:
-            system = system.model_copy(update={"content": f"{system.content}\n\n# Caller's notes\n{turn.notes}"})
-        return (system, *turns)
+    def _system(self, turn: Turn, language: Language) -> Message:
+        (system,) = agent_messages((), language, self.release.prompts)
+        if not turn.notes:
+            return system
+        return system.model_copy(update={"content": f"{system.content}\n\n# Caller's notes\n{turn.notes}"})
 
     async def _complete(
         self, turn: Turn, messages: Sequence[Message], answer: Answer, last: bool, thinking: bool
@@ -257,12 +269,14 @@ class Agent:
         results: list[CallResult] = []
         for call in calls:
             name, arguments = call.function.name, call.function.arguments
+            known = self.telemetry.known_tool(name)
             if any(result.proposal for result in results) and self.toolset.writes(name):
                 result = CallResult("invalid", "One change at a time: the customer was asked about another one.")
             else:
-                result = await asyncio.to_thread(self.toolset.call, name, arguments, party)
+                with span("tool", known, arguments) as seen:
+                    result = await asyncio.to_thread(self.toolset.call, name, arguments, party)
+                    seen.outputs = result.text[:MAX_RESULT]
             results.append(result)
-            known = name if any(name == tool["function"]["name"] for tool in self.release.tools) else "unknown"
             self.telemetry.tool_calls.labels(known, result.status).inc()
             answer.tools.append({"name": name, "arguments": arguments, "status": result.status})
             answer.exchange.append(Message(role="tool", content=result.text[:MAX_RESULT], tool_call_id=call.id))

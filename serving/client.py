@@ -10,13 +10,13 @@ import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
+from serving.completion import Usage
 from serving.errors import BadRequest, EngineTimeout, EngineUnavailable
-from serving.speech import Call, Speech
+from serving.observation import Span, Step, span
 from serving.visit import seated, spent
 
 CONNECT_TIMEOUT_S = 5.0
@@ -26,90 +26,6 @@ STALE_S = 1.0  # and its absence
 _HEADERS = {"Content-Type": "application/json", "Accept": "*/*"}
 _BUDGET = "thinking_token_budget"
 _GAVE_UP = ("abort", "error")  # finish reasons of an engine that stops, or failed: what it said is no answer
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens of one or of several completions."""
-
-    prompt: int = 0
-    completion: int = 0
-    reasoning: int = 0  # of the completion's
-    cached: int = 0  # of the prompt's
-
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            self.prompt + other.prompt,
-            self.completion + other.completion,
-            self.reasoning + other.reasoning,
-            self.cached + other.cached,
-        )
-
-    @classmethod
-    def of(cls, usage: Mapping[str, Any] | None) -> "Usage":
-        """From OpenAI's shape; missing is zero."""
-        usage = usage or {}
-        read, wrote = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
-        return cls(
-            usage.get("prompt_tokens") or 0,
-            usage.get("completion_tokens") or 0,
-            wrote.get("reasoning_tokens") or 0,
-            read.get("cached_tokens") or 0,
-        )
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.prompt + self.completion
-
-    def public(self) -> dict[str, Any]:
-        """In OpenAI's shape; details only where there are any."""
-        total = self.prompt + self.completion
-        usage: dict[str, Any] = {
-            "prompt_tokens": self.prompt,
-            "completion_tokens": self.completion,
-            "total_tokens": total,
-        }
-        if self.reasoning:
-            usage["completion_tokens_details"] = {"reasoning_tokens": self.reasoning}
-        if self.cached:
-            usage["prompt_tokens_details"] = {"cached_tokens": self.cached}
-        return usage
-
-
-@dataclass(frozen=True)
-class Completion:
-    """One answer of the engine, its reasoning apart."""
-
-    content: str
-    reasoning: str
-    calls: tuple[Call, ...]
-    finish_reason: str
-    usage: Usage
-
-    @classmethod
-    def of(cls, body: Mapping[str, Any], *, calls: bool = True) -> "Completion":
-        """Reads the engine's JSON; calls that its parser left in the text are found there if they are wanted.
-
-        Raises:
-            EngineUnavailable: it is not a chat completion.
-        """
-        try:
-            choice = body["choices"][0]
-            message = choice["message"]
-            speech = Speech(calls=calls)
-            said = [*speech.feed({**message, "tool_calls": None}), *speech.end()]
-            content = "".join(part[1] for part in said if part[0] == "content")
-            reasoning = "".join(part[1] for part in said if part[0] == "reasoning")
-            written = [part[1] for part in said if part[0] == "call"]
-            parsed = [
-                Call(call.get("id") or "", call["function"]["name"] or "", call["function"]["arguments"] or "")
-                for call in message.get("tool_calls") or ()
-            ]
-            finish = choice.get("finish_reason") or "stop"
-            return cls(content, reasoning, (*parsed, *written), finish, Usage.of(body.get("usage")))
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise EngineUnavailable("the engine's answer is not a chat completion") from error
 
 
 class EngineClient:
@@ -127,25 +43,29 @@ class EngineClient:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         self._transport = transport or httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
         self._chat, self._completions = (httpx.URL(f"{base_url.rstrip('/')}/v1/{p}completions") for p in ("chat/", ""))
+        self._metrics = httpx.URL(f"{base_url.rstrip('/')}/metrics")
 
-    async def complete(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """One chat completion, as the engine's JSON.
+    async def complete(self, payload: Mapping[str, Any], step: Step = "answer") -> dict[str, Any]:
+        """One chat completion, as the engine's JSON; `step`: what it is for.
 
         Raises:
             BadRequest, EngineUnavailable, EngineTimeout: as the engine answered, or did not.
         """
         await seated()
-        async with self._service_errors(), asyncio.timeout(self._timeout_s), AsyncExitStack() as stack:
-            response = await self._opened(payload, stack)
-            if self._is_too_new(payload, await response.aread(), response.status_code):
+        with span(step, "engine", payload) as seen:
+            async with self._service_errors(), asyncio.timeout(self._timeout_s), AsyncExitStack() as stack:
                 response = await self._opened(payload, stack)
-            _raise_for(response.status_code, await response.aread())
-            body = json.loads(response.content)
-        if not isinstance(body, dict):
-            raise EngineUnavailable("the engine's answer is not a JSON object")
-        self._saw(True)
-        spent(Usage.of(body.get("usage")).total)
-        return _kept_up(body)
+                if self._is_too_new(payload, await response.aread(), response.status_code):
+                    response = await self._opened(payload, stack)
+                _raise_for(response.status_code, await response.aread())
+                body = json.loads(response.content)
+            if not isinstance(body, dict):
+                raise EngineUnavailable("the engine's answer is not a JSON object")
+            self._saw(True)
+            spent(Usage.of(body.get("usage")).total)
+            body = _kept_up(body)
+            _note(seen, body, "message")
+        return body
 
     async def stream(self, payload: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The chunks of a streamed chat completion, usage included; raises like `complete`, at any point."""
@@ -154,6 +74,7 @@ class EngineClient:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         payload = {**payload, "stream": True, "stream_options": {"include_usage": True}}
         async with self._service_errors(), AsyncExitStack() as stack:
+            seen = stack.enter_context(span("answer", "engine", payload))
             async with asyncio.timeout_at(deadline):
                 response = await self._opened(payload, stack)
                 if self._is_too_new(payload, await _refusal(response), response.status_code):
@@ -169,6 +90,7 @@ class EngineClient:
                     known = Usage.of(chunk.get("usage")).total or tokens + 1  # one a chunk, until the engine says
                     spent(known - tokens)
                     tokens = known
+                    _note(seen, chunk, "delta")
                     yield chunk
 
     async def _opened(self, payload: Mapping[str, Any], stack: AsyncExitStack) -> httpx.Response:
@@ -215,6 +137,17 @@ class EngineClient:
     def _saw(self, well: bool) -> None:
         self._sign = (time.monotonic(), well)
 
+    async def metrics(self) -> str:
+        """The engine's own metrics in Prometheus' text format; empty if it has none or does not answer."""
+        timeout = httpx.Timeout(READY_TIMEOUT_S, connect=CONNECT_TIMEOUT_S).as_dict()
+        request = httpx.Request("GET", self._metrics, headers=_HEADERS, extensions={"timeout": timeout})
+        try:
+            response = await self._transport.handle_async_request(request)
+            await response.aread()
+        except (httpx.HTTPError, ValueError):
+            return ""
+        return response.text if response.status_code == httpx.codes.OK else ""
+
     async def close(self) -> None:
         """Closes the connections."""
         await self._transport.aclose()
@@ -246,6 +179,16 @@ async def _before(deadline: float, lines: AsyncIterator[str]) -> AsyncIterator[s
         except StopAsyncIteration:
             return
         yield line
+
+
+def _note(seen: Span, body: Mapping[str, Any], part: Literal["message", "delta"]) -> None:
+    """Tells a span what an engine said, as far as it is text, and what it counted; a body of another form says nothing."""
+    choices, counted = body.get("choices"), body.get("usage")
+    usage = Usage.of(counted)
+    said = choices[0].get(part) if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else None
+    content = said.get("content") if isinstance(said, Mapping) else None
+    seen.outputs = (seen.outputs or "") + (content if isinstance(content, str) else "")
+    seen.tokens = (usage.prompt or seen.tokens[0], usage.completion or seen.tokens[1])
 
 
 def _chunk(data: str) -> dict[str, Any]:

@@ -31,8 +31,11 @@ class Database:
         self._engine = engine
 
     @classmethod
-    def open(cls, url: str, tables: type[DeclarativeBase]) -> "Database":
+    def open(cls, url: str, tables: type[DeclarativeBase], *, survives_power_cut: bool = True) -> "Database":
         """Connects and creates the tables that are missing.
+
+        Without `survives_power_cut` SQLite does not wait for the disk at every commit: a power cut, though no crash of ours,
+        may then lose the last ones, but breaks nothing.
 
         Raises:
             BadInput: the URL is not one of a database.
@@ -54,6 +57,8 @@ class Database:
             raise EnvironmentLacks(f"the driver of this database is not installed: {error}") from error
         if sqlite:
             event.listen(engine, "connect", _own_transactions)
+            if not survives_power_cut:
+                event.listen(engine, "connect", _without_waiting)
             event.listen(engine, "begin", _begin)
         try:
             tables.metadata.create_all(engine)
@@ -82,6 +87,10 @@ def _own_transactions(connection: Any, _record: Any) -> None:
     """SQLite's driver would open transactions late and by itself; `_begin` opens them instead."""
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _without_waiting(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _begin(connection: Any) -> None:

@@ -4,33 +4,36 @@ Not covered: routes, status codes, server-sent events (`serving/gateway.py`).
 """
 
 import asyncio
-import contextlib
-import weakref
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
-from tokenizers import Tokenizer
 
-from data.errors import BadInput
 from serving.admission import require_context
 from serving.agent import Agent, Answer, Turn
+from serving.answer_ids import AnswerIds
 from serving.claims import sentences
 from serving.client import EngineClient
 from serving.database import Database
 from serving.door import House
 from serving.errors import NotFound
 from serving.faq_cache import FaqCache
+from serving.logs import log_problem, log_request
 from serving.memory import ConversationTables, CountTokens, Memory, Owner
+from serving.observation import Observation, heard, observation
 from serving.orders import ShopTables
-from serving.proposals import Proposals
+from serving.proposals import Party, Proposals
 from serving.protocol import ChatRequest, Envelope, Kefu
+from serving.ratings import Ratings
 from serving.reasoning import joined
 from serving.relay import Relay
-from serving.release import Release
 from serving.settings import GatewaySettings
 from serving.telemetry import Telemetry
+from serving.tokenizer import ServedTokenizer
 from serving.toolset import Tool, Toolset
+from serving.traces import Traces
+from serving.turns import Turns
+from serving.window import Window
 
 Chunks = AsyncIterator[dict[str, Any]]
 
@@ -52,23 +55,27 @@ class Endpoint:
             EnvironmentLacks: a database does not answer.
         """
         release, serve = settings.release, settings.release.recipe.serve
-        self.settings, self.telemetry, self._digest = settings, Telemetry(), release.digest
+        served = [schema["function"]["name"] for schema in release.tools]
+        self.settings, self.telemetry, self._digest = settings, Telemetry(served), release.digest
+        self._shop = Database.open(settings.shop_url, ShopTables)
+        self._toolset = Toolset(self._shop, Proposals(), [tool for tool in tools if tool.name in served])
+        self._toolset.require(release.tools)
         self.house = House.of(settings)
         self.house.seats.register(self.telemetry.registry)
-        served = [schema["function"]["name"] for schema in release.tools]
-        self._shop = Database.open(settings.shop_url, ShopTables)
-        toolset = Toolset(self._shop, Proposals(), [tool for tool in tools if tool.name in served])
-        toolset.require(release.tools)
-        faq, count = FaqCache(release.faq), count or token_counter(release)
-        self._context, self._count = serve.context, count
-        self._conversations = Database.open(settings.conversations_url, ConversationTables)
+        tokenizer, faq = ServedTokenizer.of(release), FaqCache(release.faq)
+        window = Window(tokenizer, serve.history, serve.context, release.tools)
+        self._conversations = Database.open(settings.conversations_url, ConversationTables, survives_power_cut=False)
         self.engine = EngineClient(
             settings.engine_base_url, settings.engine_model, settings.engine_timeout_s, transport
         )
-        memory = Memory(self._conversations)
-        self._agent = Agent(release, self.engine, toolset, memory, faq, self.telemetry, count)
+        self.memory = Memory(self._conversations, bounds=settings.bounds)
+        self.ratings = Ratings(self._conversations, release.digest, settings.bounds.retention_s)
+        self.answer_ids = AnswerIds(settings.customer_key)
+        self.traces = self._traces()
+        turns, count = Turns(self._conversations, self.memory), count or tokenizer.count
+        self._context, self._count = serve.context, count
+        self._agent = Agent(release, self.engine, self._toolset, turns, faq, self.telemetry, count, window)
         self._relay = Relay(self.engine, self.telemetry, serve.answer_tokens, serve.thinking_tokens)
-        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def close(self) -> None:
         """Closes connections."""
@@ -88,7 +95,36 @@ class Endpoint:
             told = f"the model {request.model!r} does not exist; known: {', '.join(names)}"
             raise NotFound(told, param="model", code="model_not_found")
         request.check()
-        envelope = Envelope(request.model, self._digest)
+        envelope, seen = Envelope(request.model, self._digest, self.answer_ids.new(owner)), observation()
+        seen.mode, seen.stream, seen.asked = request.mode, bool(request.stream), _asked(request)
+        served = await self._served(request, envelope, owner)
+        if isinstance(served, dict):
+            seen.hear(served)
+            return served
+        return heard(served)
+
+    async def forget(self, conversation_id: str, owner: Owner) -> None:
+        """Deletes a conversation, and voids what waits in it for a confirmation.
+
+        Raises:
+            NotFound: there is none, or it belongs to somebody else.
+        """
+        await asyncio.to_thread(self.memory.forget, conversation_id, owner)
+        if owner.customer:
+            await asyncio.to_thread(self._toolset.void, Party(owner.customer, conversation_id, "en"))
+
+    def finished(self, seen: Observation) -> None:
+        """Takes a request that is over: into the metrics, the log and, if it is in the sample, the traces."""
+        self.telemetry.in_flight.dec()
+        try:
+            self.telemetry.finished(seen)
+            log_request(seen, self.telemetry.known_tool)
+            if self.traces is not None:
+                self.traces.offer(seen)
+        except Exception as problem:  # what is told about a request must not spoil it
+            log_problem("a request was not recorded", problem)
+
+    async def _served(self, request: ChatRequest, envelope: Envelope, owner: Owner) -> dict[str, Any] | Chunks:
         if request.mode == "agent":
             return await self._by_agent(request, envelope, _turn(request, owner))
         await require_context(request, self._context, self._count)
@@ -99,8 +135,7 @@ class Endpoint:
         return _preceded(await anext(chunks), chunks)
 
     async def _by_agent(self, request: ChatRequest, envelope: Envelope, turn: Turn) -> dict[str, Any] | Chunks:
-        async with self._in_order(turn.conversation_id):
-            answer = await self._agent.answer(turn)
+        answer = await self._agent.answer(turn)
         if request.stream:
             return self._chunks(request, envelope, turn, answer)
         message: dict[str, Any] = {"content": answer.content}
@@ -131,29 +166,26 @@ class Endpoint:
             thinking=answer.thinking,
         ).model_dump()
 
-    def _in_order(self, conversation_id: str | None) -> contextlib.AbstractAsyncContextManager[Any]:
-        """Turns of one conversation come one after another; others do not wait."""
-        if conversation_id is None:
-            return contextlib.nullcontext()
-        lock = self._locks.get(conversation_id)
-        if lock is None:
-            self._locks[conversation_id] = lock = asyncio.Lock()
-        return lock
+    def _traces(self) -> Traces | None:
+        settings, counter = self.settings, self.telemetry.traces
+        if settings.traces_uri is None or not settings.trace_share:
+            return None
+        return Traces(
+            settings.traces_uri,
+            settings.trace_share,
+            settings.customer_key,
+            lambda result: counter.labels(result).inc(),
+        )
 
 
-def token_counter(release: Release) -> CountTokens:
-    """Counts tokens as the release's own tokenizer does.
-
-    Raises:
-        BadInput: the release has no readable tokenizer.
-    """
-    path = release.model / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exceptions
-        raise BadInput(f"{path} is not a tokenizer that the tokenizers library reads: {error}") from error
-    encode: Callable[..., Any] = tokenizer.encode
-    return lambda text: len(encode(text, add_special_tokens=False).ids)
+def _asked(request: ChatRequest) -> list[dict[str, str]]:
+    """What the customer says in this request."""
+    asked: list[dict[str, str]] = []
+    for message in reversed(request.messages):
+        if message.role != "user" or (message.content and not isinstance(message.content, str)):
+            break
+        asked.insert(0, {"role": "user", "content": str(message.content or "")})
+    return asked
 
 
 def _turn(request: ChatRequest, owner: Owner) -> Turn:

@@ -19,6 +19,8 @@ from typing import Any
 
 from data.errors import KefuError
 
+OUR_FAULT = "something went wrong on our side"
+
 
 class ServiceError(KefuError):
     """An error that leaves the endpoint in OpenAI's shape: message, type, param, code."""

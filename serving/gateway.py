@@ -1,7 +1,7 @@
-"""The endpoint over HTTP: OpenAI's chat completions, the model list, health and metrics.
+"""The endpoint over HTTP: OpenAI's chat completions, the model list, conversations, feedback, health and metrics.
 
 `create_app` composes everything from its settings and starts nothing; one release, one engine. Not covered: limits and
-hosts (`serving/door.py`, `serving/web.py`), feedback, the chat page (`serving/chat_page.py`).
+hosts (`serving/door.py`, `serving/web.py`), the chat page (`serving/chat_page.py`).
 """
 
 import asyncio
@@ -19,11 +19,15 @@ from starlette.exceptions import HTTPException
 from serving.admission import BodyLimit
 from serving.answers import Alive, ModelList, Ready
 from serving.chat_page import add_chat_page
+from serving.conversations import conversation_routes
 from serving.deadline import Deadline
 from serving.door import Door
 from serving.endpoint import Endpoint
-from serving.errors import BadRequest, ServiceError
+from serving.errors import OUR_FAULT, BadRequest, ServiceError
 from serving.events import events
+from serving.feedback import feedback_routes
+from serving.housekeeping import housekeeping
+from serving.observation import Observed, observation
 from serving.openapi import ANSWERS, ERRORS, EXAMPLES, document
 from serving.protocol import ChatRequest
 from serving.settings import GatewaySettings
@@ -47,12 +51,15 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with housekeeping(endpoint):
+            yield
         await endpoint.close()
 
     app = FastAPI(title="Kefu", summary="A customer-service agent behind OpenAI's API", lifespan=lifespan)
     _add_guards(app, endpoint)
     _add_chat(app, endpoint)
+    app.include_router(conversation_routes(endpoint))
+    app.include_router(feedback_routes(endpoint))
     _add_operations(app, endpoint)
     add_chat_page(app, settings.page_embedders)
     document(app)
@@ -69,6 +76,7 @@ def _add_guards(app: FastAPI, endpoint: Endpoint) -> None:
     if settings.trusted_hosts:
         app.add_middleware(TrustedHosts, hosts=settings.trusted_hosts)
     app.add_middleware(SecurityHeaders, embedders=settings.page_embedders)
+    app.add_middleware(Observed, started=endpoint.telemetry.in_flight.inc, finished=endpoint.finished)
 
 
 def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
@@ -109,6 +117,7 @@ def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
 
     async def failed(request: Request, error: Exception) -> Response:
         told = _as_service_error(error)
+        observation().error = type(error).__name__
         status = error.status_code if isinstance(error, HTTPException) else told.status
         _count(endpoint, request, status)
         return JSONResponse(told.body(), status, {**(getattr(error, "headers", None) or {}), **told.headers})
@@ -205,7 +214,7 @@ def _as_service_error(error: Exception) -> ServiceError:
         return _invalid(error)
     if isinstance(error, HTTPException):
         return BadRequest(str(error.detail))
-    return ServiceError("something went wrong on our side")
+    return ServiceError(OUR_FAULT)
 
 
 def _invalid(error: RequestValidationError) -> BadRequest:
@@ -232,6 +241,7 @@ def _place(location: Sequence[Any], body: Any, *, missing: bool) -> str:
 
 def _count(endpoint: Endpoint, request: Request, status: int) -> None:
     mode = getattr(request.state, "mode", "none")
+    observation().status = status  # of a stream, the one that it ended with
     endpoint.telemetry.requests.labels(mode, str(status)).inc()
     started = getattr(request.state, "started", None)
     if started is not None:

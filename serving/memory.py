@@ -1,24 +1,25 @@
-"""Conversations: kept in the database, owned by whom they were opened by, trimmed to a window of tokens.
+"""Conversations: kept in the database, owned by whom they were opened by, bounded, and forgotten in time or on request.
 
-The window is a run of whole exchanges (a customer's message and everything up to the next one), so that a tool call
-is never parted from its result. Not covered: retention time, summaries of what fell out of the window.
+A conversation that is too long loses its oldest exchanges, but not what is settled in them (`serving/window.py`). One that
+was not used for the retention time is gone, whether or not the sweep has come to it. Not covered: what of a conversation the
+model is shown, and whose turn it is (`serving/turn_order.py`).
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
-from sqlalchemy import Float, ForeignKey, Integer, String, Text, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Float, ForeignKey, Integer, String, Text, delete, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from data.schema import Message
 from serving.database import Database
 from serving.errors import NotFound
+from serving.window import Exchange, Facts, settled
 
 CountTokens = Callable[[str], int]
-TURN_OVERHEAD = 8  # tokens of the template around a turn: role, marks, line ends, tool tags
 
 
 class ConversationTables(DeclarativeBase):
@@ -34,6 +35,10 @@ class ConversationRow(ConversationTables):
     customer: Mapped[str] = mapped_column(String(128))  # empty: not signed in
     api_key: Mapped[str] = mapped_column(String(64))  # a fingerprint; empty: keys are off
     created_at: Mapped[float] = mapped_column(Float)
+    used_at: Mapped[float] = mapped_column(Float, index=True)
+    turns: Mapped[int] = mapped_column(Integer, default=0)  # messages ever, and so the position of the next
+    kept: Mapped[int] = mapped_column(Integer, default=0)  # messages that are still there
+    size: Mapped[int] = mapped_column(Integer, default=0)  # bytes of these
 
 
 class TurnRow(ConversationTables):
@@ -43,7 +48,10 @@ class TurnRow(ConversationTables):
 
     conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id"), primary_key=True)
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    exchange: Mapped[int] = mapped_column(Integer)  # the position of the first message of its exchange
     message: Mapped[str] = mapped_column(Text)
+    order_id: Mapped[str | None] = mapped_column(Text)  # what its exchange settled, at its last message
+    address: Mapped[str | None] = mapped_column(Text)
 
 
 @dataclass(frozen=True)
@@ -54,91 +62,166 @@ class Owner:
     api_key: str | None = None
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """How much of a conversation is kept, and how long after its last use."""
+
+    messages: int = 200
+    size: int = 256 * 1024  # bytes of the messages as they are stored
+    retention_s: float = 30 * 86_400.0
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A conversation as its owner may read it."""
+
+    id: str
+    created_at: float
+    exchanges: tuple[Exchange, ...]
+
+
 class Memory:
     """The conversations of one endpoint."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self._database, self._clock = database, clock
+    def __init__(
+        self, database: Database, clock: Callable[[], float] = time.time, bounds: Bounds | None = None
+    ) -> None:
+        self._database, self._clock, self._bounds = database, clock, bounds or Bounds()
 
-    def open(self, conversation_id: str, owner: Owner) -> tuple[Message, ...]:
-        """The messages so far; an unknown id opens a new conversation for this owner.
+    def check(self, session: Session, conversation_id: str, owner: Owner) -> None:
+        """Raises `NotFound` if a conversation is somebody else's."""
+        self._mine(session, conversation_id, owner)
+
+    def open(self, session: Session, conversation_id: str, owner: Owner) -> tuple[Exchange, ...]:
+        """The exchanges so far; an unknown id opens a new conversation for this owner.
 
         Raises:
             NotFound: it belongs to somebody else.
+            IntegrityError: somebody opened it in this very moment; undo the transaction and open it again.
         """
-        with self._database.read() as session:
-            if self._mine(session, conversation_id, owner):
-                return self._messages(session, conversation_id)
-        try:
-            with self._database.write() as session:
-                customer, key = owner.customer or "", owner.api_key or ""
-                session.add(
-                    ConversationRow(id=conversation_id, customer=customer, api_key=key, created_at=self._clock())
-                )
-        except IntegrityError:  # somebody opened it in this very moment
-            with self._database.read() as session:
-                self._mine(session, conversation_id, owner)
-                return self._messages(session, conversation_id)
+        if self._mine(session, conversation_id, owner) is not None:
+            return _exchanges(_turns(session, conversation_id))
+        if session.get(ConversationRow, conversation_id) is not None:  # its time is over: it is nobody's any more
+            _forget(session, [conversation_id])
+        customer, key, now = owner.customer or "", owner.api_key or "", self._clock()
+        values = {"id": conversation_id, "customer": customer, "api_key": key, "created_at": now, "used_at": now}
+        session.execute(insert(ConversationRow).values(**values))
         return ()
 
-    def append(self, conversation_id: str, owner: Owner, messages: Sequence[Message]) -> None:
-        """Adds an exchange, all of it or nothing.
+    def append(
+        self, session: Session, conversation_id: str, owner: Owner, messages: Sequence[Message], facts: Facts
+    ) -> None:
+        """Adds an exchange; nothing if the conversation was deleted meanwhile.
 
         Raises:
             NotFound: it belongs to somebody else.
         """
-        with self._database.write() as session:
-            self._mine(session, conversation_id, owner, to_change=True)
-            last = session.scalars(
-                select(TurnRow.position)
-                .where(TurnRow.conversation_id == conversation_id)
-                .order_by(TurnRow.position.desc())
-                .limit(1)
-            ).one_or_none()
-            start = 0 if last is None else last + 1
-            for position, message in enumerate(messages, start):
-                text = message.model_dump_json(exclude_defaults=True)
-                session.add(TurnRow(conversation_id=conversation_id, position=position, message=text))
-
-    def _mine(self, session: Session, conversation_id: str, owner: Owner, *, to_change: bool = False) -> bool:
-        row = session.get(ConversationRow, conversation_id, with_for_update=to_change or None)
+        row = self._mine(session, conversation_id, owner, to_change=True)
         if row is None:
-            return False
+            return
+        texts = [message.model_dump_json(exclude_defaults=True) for message in messages]
+        rows = [
+            {"conversation_id": conversation_id, "position": position, "exchange": row.turns, "message": text}
+            for position, text in enumerate(texts, row.turns)
+        ]
+        rows[-1] |= {"order_id": facts.order_id, "address": facts.address}
+        session.execute(insert(TurnRow), [{"order_id": None, "address": None, **values} for values in rows])
+        row.used_at, row.turns = self._clock(), row.turns + len(rows)
+        row.kept, row.size = row.kept + len(rows), row.size + sum(_size(text) for text in texts)
+        if row.kept > self._bounds.messages or row.size > self._bounds.size:
+            self._shorten(session, row)
+
+    def read(self, conversation_id: str, owner: Owner) -> Conversation:
+        """A conversation.
+
+        Raises:
+            NotFound: there is none, or it belongs to somebody else.
+        """
+        with self._database.read() as session:
+            row = self._mine(session, conversation_id, owner)
+            if row is None:
+                raise _not_found()
+            return Conversation(row.id, row.created_at, _exchanges(_turns(session, conversation_id)))
+
+    def forget(self, conversation_id: str, owner: Owner) -> None:
+        """Deletes a conversation and all that was said in it.
+
+        Raises:
+            NotFound: there is none, or it belongs to somebody else.
+        """
+        with self._database.write() as session:
+            if self._mine(session, conversation_id, owner, to_change=True) is None:
+                raise _not_found()
+            _forget(session, [conversation_id])
+
+    def sweep(self, most: int) -> int:
+        """Deletes at most so many conversations whose time is over, the longest unused first; returns how many."""
+        with self._database.write() as session:
+            over = select(ConversationRow.id).where(ConversationRow.used_at < self._oldest())
+            ids = list(
+                session.scalars(over.order_by(ConversationRow.used_at).limit(most).with_for_update(skip_locked=True))
+            )
+            _forget(session, ids)
+            return len(ids)
+
+    def _mine(
+        self, session: Session, conversation_id: str, owner: Owner, *, to_change: bool = False
+    ) -> ConversationRow | None:
+        """The row of this owner's conversation; None if there is none, or none any more."""
+        row = session.get(ConversationRow, conversation_id, with_for_update=to_change or None)
+        if row is None or row.used_at < self._oldest():
+            return None
         if (row.customer, row.api_key) != (owner.customer or "", owner.api_key or ""):
-            raise NotFound("no such conversation", param="conversation_id", code="conversation_not_found")
-        return True
+            raise _not_found()
+        return row
 
-    def _messages(self, session: Session, conversation_id: str) -> tuple[Message, ...]:
-        turns = select(TurnRow.message).where(TurnRow.conversation_id == conversation_id).order_by(TurnRow.position)
-        return tuple(Message.model_validate_json(text) for text in session.scalars(turns))
+    def _oldest(self) -> float:
+        return self._clock() - self._bounds.retention_s
 
-
-def window(messages: Sequence[Message], budget: int, count: CountTokens) -> tuple[Message, ...]:
-    """The longest run of latest exchanges whose tokens fit into `budget`; the latest exchange is always in it."""
-    exchanges = _exchanges(messages)
-    kept: list[Message] = []
-    used = 0
-    for exchange in reversed(exchanges):
-        used += sum(message_tokens(message, count) for message in exchange)
-        if kept and used > budget:
-            break
-        kept = [*exchange, *kept]
-    return tuple(kept)
-
-
-def message_tokens(message: Message, count: CountTokens) -> int:
-    """What a message costs in the prompt, the template's own tokens included (an upper estimate)."""
-    calls = "".join(json.dumps(call.function.model_dump(), ensure_ascii=False) for call in message.tool_calls)
-    return count(message.content + calls) + TURN_OVERHEAD * (1 + len(message.tool_calls))
+    def _shorten(self, session: Session, row: ConversationRow) -> None:
+        """Deletes the oldest exchanges of what is too much; the latest stays, and so does what the others settled."""
+        turns = _turns(session, row.id)
+        exchanges = _exchanges(turns)
+        costs = [(len(exchange), sum(_size(turn.message) for turn in exchange)) for exchange in turns]
+        cut, kept, size = len(turns), 0, 0
+        for count, length in reversed(costs):
+            kept, size = kept + count, size + length
+            if cut < len(turns) and (kept > self._bounds.messages or size > self._bounds.size):
+                break
+            cut -= 1
+        pinned = settled(exchanges[:cut], exchanges[cut:])
+        gone = [i for i in range(cut) if not any(exchanges[i] is one for one in pinned)]
+        numbers = [turns[i][0].exchange for i in gone]
+        session.execute(delete(TurnRow).where(TurnRow.conversation_id == row.id, TurnRow.exchange.in_(numbers)))
+        row.kept -= sum(costs[i][0] for i in gone)
+        row.size -= sum(costs[i][1] for i in gone)
 
 
-def _exchanges(messages: Sequence[Message]) -> list[list[Message]]:
-    """Cuts before every customer's message that follows anything else; several in a row belong together."""
-    exchanges: list[list[Message]] = []
-    previous = None
-    for message in messages:
-        if not exchanges or (message.role == "user" and previous != "user"):
-            exchanges.append([])
-        exchanges[-1].append(message)
-        previous = message.role
-    return exchanges
+def _not_found() -> NotFound:
+    return NotFound("no such conversation", param="conversation_id", code="conversation_not_found")
+
+
+def _forget(session: Session, ids: Sequence[str]) -> None:
+    session.execute(delete(TurnRow).where(TurnRow.conversation_id.in_(ids)))
+    session.execute(delete(ConversationRow).where(ConversationRow.id.in_(ids)))
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _turns(session: Session, conversation_id: str) -> list[list[Any]]:
+    """The rows of a conversation, exchange by exchange."""
+    columns = TurnRow.exchange, TurnRow.message, TurnRow.order_id, TurnRow.address
+    mine = select(*columns).where(TurnRow.conversation_id == conversation_id).order_by(TurnRow.position)
+    return [list(rows) for _, rows in groupby(session.execute(mine), key=lambda row: row.exchange)]
+
+
+def _exchanges(turns: Sequence[Sequence[Any]]) -> tuple[Exchange, ...]:
+    return tuple(
+        Exchange(
+            tuple(Message.model_validate_json(row.message) for row in exchange),
+            Facts(exchange[-1].order_id, exchange[-1].address),
+        )
+        for exchange in turns
+    )

@@ -6,7 +6,6 @@ name with the reason; a field that is not known is refused by name, too. Not cov
 
 import json
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -230,8 +229,8 @@ class Kefu(BaseModel):
 class Envelope:
     """What every chunk and body of one answer shares: id, time, model, and the release as OpenAI's fingerprint."""
 
-    def __init__(self, model: str, digest: str) -> None:
-        self.id, self.created, self.model = f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), model
+    def __init__(self, model: str, digest: str, id: str) -> None:
+        self.id, self.created, self.model = id, int(time.time()), model
         self._fingerprint = f"fp_{digest[:12]}"
 
     def body(

@@ -10,7 +10,8 @@ from typing import Any
 
 from data.chat import language_of
 from serving import wording
-from serving.client import EngineClient, Usage
+from serving.client import EngineClient
+from serving.completion import Usage
 from serving.messages import for_engine
 from serving.protocol import ChatRequest, Envelope, Thought
 from serving.speech import Said, Speech

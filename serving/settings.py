@@ -15,7 +15,7 @@ from serving.errors import Forbidden, Unauthorized
 from serving.identity import DEMO_CUSTOMER, customer_of
 from serving.keys import KeyStore, Scope, fingerprint
 from serving.limits import NO_LIMIT, Allowance
-from serving.memory import Owner
+from serving.memory import Bounds, Owner
 from serving.release import Release
 
 
@@ -47,9 +47,14 @@ class GatewaySettings:
     cors_origins: tuple[str, ...] = ()  # pages elsewhere that may call the endpoint
     trusted_hosts: tuple[str, ...] = ()  # names to which it answers; empty: any
     keep_alive_s: float = 15.0  # a stream that is silent for so long says that it lives
+    bounds: Bounds = field(default_factory=Bounds)  # of conversations: messages, bytes, retention time
+    traces_uri: str | None = None  # the MLflow that gets traces; None: none does
+    trace_share: float = 0.1  # of the requests
 
     def __post_init__(self) -> None:
         """Raises `BadInput` where the settings would open the shop to anybody."""
+        if not 0 <= self.trace_share <= 1:
+            raise BadInput(f"trace_share is a share of the requests, 0 to 1, not {self.trace_share}")
         loopback = is_loopback(self.host)
         if self.demo and not loopback:
             raise BadInput(f"--demo signs everybody in as one customer; it is for loopback only, not for {self.host}")

@@ -34,7 +34,8 @@ def test_elsewhere_keys_are_asked_for_and_limits_hold(database: str) -> None:
     found["key_store"].close()
 
 
-def test_what_is_set_is_so_on_any_host(database: str) -> None:
+def test_what_is_set_is_so_on_any_host(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")  # not asked before there is something to send
     given = dict(zip(KEYS, ("5", "0", "none"), strict=True)) | {
         "KEFU_API_KEYS": "a, b,,",
         "KEFU_REDIS_URL": "redis://cache:6379/0",
@@ -50,6 +51,8 @@ def test_what_is_set_is_so_on_any_host(database: str) -> None:
         found = ServeEnvironment.read(given).settings(host, database)
         found.pop("key_store").close()
         found.pop("customer_allowance")
+        assert found.pop("bounds").retention_s == 30 * 86_400
+        assert (found.pop("traces_uri"), found.pop("trace_share")) == ("http://127.0.0.1:1", 0.1)
         assert found == {
             "api_keys": ("a", "b"),
             "key_allowance": Allowance(requests_per_minute=5),
@@ -62,6 +65,12 @@ def test_what_is_set_is_so_on_any_host(database: str) -> None:
             "page_embedders": ("https://shop.example",),
             "trusted_hosts": ("api.shop.example", "localhost", "127.0.0.1", "::1"),
         }
+
+
+def test_traces_can_be_off_and_conversations_kept_for_a_week(database: str) -> None:
+    given = {"KEFU_TRACE_SHARE": "0", "KEFU_RETENTION_DAYS": "7.5"}
+    found = ServeEnvironment.read(given).settings("127.0.0.1", database)
+    assert found["traces_uri"] is None and found["bounds"].retention_s == 7.5 * 86_400
 
 
 def test_keys_can_be_asked_for_on_loopback(database: str) -> None:
@@ -83,6 +92,9 @@ def test_any_host_may_be_trusted(database: str) -> None:
         ("KEFU_REQUIRE_API_KEYS", "perhaps", "valid boolean"),
         ("KEFU_CORS_ORIGINS", "https://shop.example/", "without a path; found https://shop.example/"),
         ("KEFU_TRUSTED_HOSTS", "shop.example:443", "no port; found shop.example:443"),
+        ("KEFU_TRACE_SHARE", "2", "less than or equal to 1 (found '2')"),
+        ("KEFU_TRACE_SHARE", "all", "valid number"),
+        ("KEFU_RETENTION_DAYS", "0", "greater than or equal to 0.04"),
         ("KEFU_REDIS_URL", "http://:secret@cache", "redis://"),
     ],
 )

@@ -1,5 +1,6 @@
 """Databases: what cannot be opened says why; on PostgreSQL writes happen once and in order, however many come at a time."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -19,10 +20,14 @@ from data.errors import BadInput, EnvironmentLacks
 from data.schema import Message
 from serving.database import Database
 from serving.engine import free_port
-from serving.memory import ConversationTables, Memory, Owner
+from serving.memory import Bounds, ConversationTables, Memory, Owner
 from serving.orders import CustomerOrders, OrderRow, OrderStore, Refused, ShopTables, read_orders
 from serving.proposals import Confirmation, Party, Proposals
+from serving.ratings import Ratings
+from serving.tickets import Tickets
 from serving.toolset import Toolset
+from serving.turns import Turns
+from serving.window import Facts
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = Party("demo", "c", "en")
@@ -115,15 +120,49 @@ def test_an_order_is_not_shipped_while_its_address_changes(shop_database: Databa
 
 
 @pytest.mark.services
-def test_exchanges_that_come_at_once_are_all_kept_whole(postgresql: str) -> None:
-    memory, owner = Memory(Database.open(postgresql, ConversationTables)), Owner("demo")
+def test_turns_that_are_wanted_at_once_come_one_after_another(postgresql: str) -> None:
+    opened = [Database.open(postgresql, ConversationTables) for _ in range(2)]
+    turns = [Turns(database, Memory(database)) for database in opened]
     said = [[Message(role="user", content=f"{i}"), Message(role="assistant", content=f"{i}")] for i in range(AT_ONCE)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        assert set(pool.map(lambda _: memory.open("c", owner), said)) == {()}
-        list(pool.map(lambda exchange: memory.append("c", owner, exchange), said))
 
-    kept = [message.content for message in memory.open("c", owner)]
-    assert kept[::2] == kept[1::2] and sorted(kept[::2]) == [str(i) for i in range(AT_ONCE)]
+    async def request(number: int) -> int:
+        async with turns[number % 2].turn("c", Owner("demo")) as held:
+            held.add(said[number], Facts())
+            return len(held.exchanges)
+
+    async def requests() -> list[int]:
+        return await asyncio.gather(*map(request, range(AT_ONCE)))
+
+    assert sorted(asyncio.run(requests())) == list(range(AT_ONCE))
+    kept = Memory(opened[0]).read("c", Owner("demo")).exchanges
+    assert sorted(exchange.messages[0].content for exchange in kept) == [str(i) for i in range(AT_ONCE)]
+    assert all(exchange.messages[0].content == exchange.messages[1].content for exchange in kept)
+
+
+@pytest.mark.services
+def test_tickets_that_are_drawn_at_once_follow_each_other(postgresql: str) -> None:
+    database, tickets = Database.open(postgresql, ConversationTables), Tickets()
+    turns = Turns(database, Memory(database), tickets)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        drawn = [ticket for ticket, _ in pool.map(lambda _: turns._enter("q", Owner("demo")), range(4 * AT_ONCE))]
+
+    assert sorted(ticket.number for ticket in drawn) == list(range(1, 4 * AT_ONCE + 1))
+    with database.read() as session:
+        assert [ticket.number for ticket in drawn if tickets.is_first(session, ticket)] == [1]
+
+
+@pytest.mark.services
+def test_what_is_over_is_swept_on_postgresql_too(postgresql: str) -> None:
+    database = Database.open(postgresql, ConversationTables)
+    memory = Memory(database, bounds=Bounds(retention_s=-1))
+    for _ in range(2):  # what is over is opened anew
+        with database.write() as session:
+            assert memory.open(session, "swept", Owner("demo")) == ()
+    assert memory.sweep(1) == 1
+    ratings = Ratings(database, "digest", retention_s=-1)
+    for rating in ("up", "down"):
+        ratings.rate("answer", rating, None)
+    assert ratings.sweep(5) == 1
 
 
 def test_a_url_of_no_database_is_bad_input() -> None:

@@ -133,6 +133,7 @@ async def test_engine_down_is_503_with_retry_after_and_not_ready(
         (httpx.Response(400, json={"error": {"message": "too long"}}), 400),
         (httpx.Response(200, text="<html>"), 503),
         (httpx.Response(200, json={"choices": []}), 503),
+        (httpx.Response(200, json={"choices": [{"message": {"content": "x"}}], "usage": [1]}), 503),
         (httpx.ReadTimeout("slow"), 504),
     ],
 )
