@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.answer import answering
+from pipelines.cli_customers import app as customers_app
 from pipelines.cli_data import app as data_app
+from pipelines.cli_database import app as database_app
 from pipelines.cli_options import Data, Json, RecipePath
 from pipelines.screen import screen
 from recipes.recipe import RECIPES, Recipe
@@ -25,6 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(customers_app, name="customers")
+app.add_typer(database_app, name="database")
 
 EMBEDDED = RECIPES / "smollm2-135m.yaml"
 Model = Annotated[str, typer.Option("--model", help="champion, previous, challenger, a version number, or a folder.")]

@@ -14,16 +14,14 @@ from typing import Any
 
 from data.artifact import home
 from data.errors import CheckFailed
-from data.shop import Shop
 from pipelines.background import in_background
 from pipelines.evaluate import numeric_path
 from pipelines.rollout import Resolved
 from pipelines.screen import screen
-from serving.database import Database
+from serving.customer_keys import CustomerKeys
+from serving.demo_shop import seed_demo_shop
 from serving.engine import Engine, require_port, running_engine
 from serving.hardware import Hardware
-from serving.identity import customer_key
-from serving.orders import OrderStore, ShopTables, read_orders
 from serving.settings import GatewaySettings
 
 GRACE_S = 20  # for streams that are open when the endpoint is told to stop
@@ -100,14 +98,14 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
         settings = GatewaySettings(
             release=release,
             engine_base_url=engine_url,
-            customer_key=customer_key(),
+            customer_keys=CustomerKeys.open(),
             host=endpoint.host,
             demo=endpoint.demo,
             api_keys=tuple(filter(None, os.environ.get("KEFU_API_KEYS", "").split(","))),
             stale=endpoint.resolved.stale,
         )
         if endpoint.demo:
-            seed_demo_orders(settings.shop_url)
+            seed_demo_shop(settings.shop_url)
         config = uvicorn.Config(
             create_app(settings),
             host=endpoint.host,
@@ -116,15 +114,6 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
             timeout_graceful_shutdown=GRACE_S,
         )
         yield uvicorn.Server(config)
-
-
-def seed_demo_orders(url: str) -> None:
-    """Puts the shop's sample orders into its database where they are missing."""
-    database = Database.open(url, ShopTables)
-    try:
-        OrderStore(database).seed(read_orders(Shop.default().train / "orders.jsonl"))
-    finally:
-        database.close()
 
 
 @contextlib.contextmanager

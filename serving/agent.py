@@ -5,16 +5,17 @@ what may be read, what is written and what is said about it is decided here. Not
 """
 
 import asyncio
+import contextlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from data.chat import INTENT_MAX_TOKENS, agent_messages, intent_messages, language_of, parse_intent, wire
-from data.schema import Function, Language, Message, ToolCall
+from data.schema import Language, Message
 from serving import wording
-from serving.claims import checked
+from serving.claims import Checked, Known, checked
 from serving.client import Completion, EngineClient, Usage
 from serving.consent import consent
 from serving.errors import BadRequest, ServiceError
@@ -23,14 +24,12 @@ from serving.memory import CountTokens, Memory, Owner, window
 from serving.proposals import Party, Proposal
 from serving.reasoning import without_markup
 from serving.release import Release
-from serving.speech import Call
 from serving.telemetry import Telemetry
+from serving.tool_calls import ToolCalls, read_calls, words
 from serving.toolset import CallResult, Toolset
 
 MAX_ROUNDS = 4
-MAX_CALLS = 4  # in one round
 MAX_NOTES = 1000  # tokens
-MAX_ARGUMENTS = 4000  # characters of a call's arguments
 MAX_RESULT = 2000  # characters of a tool's result
 _GREEDY: dict[str, Any] = {"temperature": 0.0}
 _THINKING: dict[str, Any] = {"temperature": 0.6, "top_p": 0.95}  # greedy thinking repeats itself without end
@@ -104,13 +103,19 @@ class Agent:
         language = customer_language(turn.text)
         customer = turn.owner.customer
         party = Party(customer, turn.conversation_id, language) if customer else None
-        answer = await self._confirm(turn, party, language) or self._from_faq(turn)
-        if answer is None:
-            messages = (*history, *turn.new) if turn.conversation_id is not None else turn.messages
-            answer = await self._converse(turn, messages, party, language)
-        if turn.conversation_id is not None:
-            said = [*turn.new, *answer.exchange, Message(role="assistant", content=answer.content)]
-            await asyncio.to_thread(self.memory.append, turn.conversation_id, turn.owner, said)
+        try:
+            answer = await self._confirm(turn, party, language) or self._from_faq(turn)
+            if answer is None:
+                messages = (*history, *turn.new) if turn.conversation_id is not None else turn.messages
+                answer = await self._converse(turn, messages, party, language)
+            if turn.conversation_id is not None:
+                said = [*turn.new, *answer.exchange, Message(role="assistant", content=answer.content)]
+                await asyncio.to_thread(self.memory.append, turn.conversation_id, turn.owner, said)
+        except BaseException:  # a question that nobody was shown must not be answered by the next yes
+            if party is not None:
+                with contextlib.suppress(Exception):
+                    await self._calls.void(party)
+            raise
         return answer
 
     async def intent(self, text: str) -> str | None:
@@ -130,6 +135,10 @@ class Agent:
         self.telemetry.intents.labels(label or "unparsable").inc()
         return label
 
+    @cached_property
+    def _calls(self) -> ToolCalls:
+        return ToolCalls(self.toolset)
+
     def _check_lengths(self, turn: Turn) -> None:
         history = self.release.recipe.serve.history
         if sum(self.count(message.content) for message in turn.new) > history:
@@ -148,10 +157,10 @@ class Agent:
         if party is None:
             return None if given is None or plain_yes else Answer(wording.reason("sign_in", language))
         if given is None or (plain_yes and turn.conversation_id is None):
-            await asyncio.to_thread(self.toolset.void, party)
+            await self._calls.void(party)
             return None
-        proposal, outcome = await asyncio.to_thread(self.toolset.confirm, given, party)
-        if proposal is None and plain_yes:
+        proposal, outcome = await self._calls.confirm(given, party)
+        if outcome == "gone" and plain_yes:
             return None  # a yes to something else than a proposal
         self.telemetry.confirmations.labels(outcome).inc()
         if proposal is None or outcome != "done":
@@ -179,12 +188,11 @@ class Agent:
             if last or not completion.calls:
                 break
             results = await self._run(completion, answer, party, round_)
-            words = self._server_words(results, answer, language)
-            if words:
-                answer.content, answer.finish_reason = words, "stop"
+            said, answer.confirmation = words(self.toolset, results, language)
+            if said:
+                answer.content, answer.finish_reason = said, "stop"
                 return answer
-        content = checked(without_markup(completion.content), language)
-        self.telemetry.withheld.inc(content.withheld)
+        content = await self._checked(without_markup(completion.content), answer, party, language)
         answer.content = content.text.strip() or wording.no_answer(language)
         return answer
 
@@ -224,35 +232,28 @@ class Agent:
         return completion
 
     async def _run(self, completion: Completion, answer: Answer, party: Party | None, round_: int) -> list[CallResult]:
-        """Runs the calls of one round, in order, and adds calls and results to the exchange."""
-        calls = [_parsed(call, f"call_{round_}_{index}") for index, call in enumerate(completion.calls[:MAX_CALLS])]
+        """Runs the calls of one round, and adds calls and results to the exchange."""
+        calls = read_calls(completion.calls, round_)
         content = without_markup(completion.content)
-        answer.exchange.append(Message(role="assistant", content=content, tool_calls=tuple(calls)))
-        results: list[CallResult] = []
-        for call in calls:
+        answer.exchange.append(Message(role="assistant", content=content, tool_calls=calls))
+        results = await self._calls.run(calls, party)
+        for call, result in zip(calls, results, strict=True):
             name, arguments = call.function.name, call.function.arguments
-            if any(result.proposal for result in results) and self.toolset.writes(name):
-                result = CallResult("invalid", "One change at a time: the customer was asked about another one.")
-            else:
-                result = await asyncio.to_thread(self.toolset.call, name, arguments, party)
-            results.append(result)
             known = name if any(name == tool["function"]["name"] for tool in self.release.tools) else "unknown"
             self.telemetry.tool_calls.labels(known, result.status).inc()
             answer.tools.append({"name": name, "arguments": arguments, "status": result.status})
             answer.exchange.append(Message(role="tool", content=result.text[:MAX_RESULT], tool_call_id=call.id))
         return results
 
-    def _server_words(self, results: Sequence[CallResult], answer: Answer, language: Language) -> str:
-        """What the server says itself after a round: the question before a write, or why nothing could be done."""
-        proposal = next((result.proposal for result in results if result.proposal), None)
-        if proposal is not None:
-            answer.confirmation = proposal
-            what = self.toolset.asks(proposal, language)
-            return wording.question(what, proposal.code, self.toolset.proposals.lifetime_s, language)
-        refused = [result for result in results if result.reason]
-        if len(refused) == len(results) or any(result.write for result in refused):
-            return wording.reason(refused[0].reason or "failed", language)
-        return ""
+    async def _checked(self, text: str, answer: Answer, party: Party | None, language: Language) -> Checked:
+        """What of the model's text may leave; what was really read or done is looked up only if it claims anything."""
+        content = checked(text, language)
+        if content.withheld and party is not None:
+            reads = [_object(message.content) for message in answer.exchange if message.role == "tool"]
+            done = await asyncio.to_thread(self.toolset.done_for, party) if party.conversation is not None else []
+            content = checked(text, language, Known.of(reads, done))
+        self.telemetry.withheld.inc(content.withheld)
+        return content
 
 
 def customer_language(text: str) -> Language:
@@ -262,16 +263,10 @@ def customer_language(text: str) -> Language:
     return "zh" if "zh" in (language_of(text), language_of(tail)) else "en"
 
 
-def _parsed(call: Call, fallback_id: str) -> ToolCall:
-    """A call with its arguments as an object; what is no object of plain JSON becomes one that no schema accepts."""
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", call.name)[:64] or "unknown"
-    return ToolCall(id=call.id or fallback_id, function=Function(name=name, arguments=_arguments(call.arguments)))
-
-
-def _arguments(text: str) -> dict[str, Any]:
+def _object(text: str) -> dict[str, Any]:
+    """A tool's result as an object; empty if it is none."""
     try:
-        arguments = json.loads(text) if len(text) <= MAX_ARGUMENTS else None
-        json.dumps(arguments, ensure_ascii=False, allow_nan=False).encode()  # neither NaN nor half a character
-    except (ValueError, RecursionError):
-        arguments = None
-    return arguments if isinstance(arguments, dict) else {"malformed": text[:200].encode("ascii", "replace").decode()}
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

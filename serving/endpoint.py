@@ -28,7 +28,8 @@ from serving.relay import Relay
 from serving.release import Release
 from serving.settings import GatewaySettings
 from serving.telemetry import Telemetry
-from serving.toolset import Tool, Toolset
+from serving.tool import Tool
+from serving.toolset import Toolset
 
 Chunks = AsyncIterator[dict[str, Any]]
 

@@ -22,7 +22,8 @@ from serving.endpoint import Chunks, Endpoint
 from serving.errors import BadRequest, ServiceError
 from serving.protocol import ChatRequest, ChatResponse
 from serving.settings import GatewaySettings
-from serving.toolset import TOOLS, Tool
+from serving.tool import Tool
+from serving.toolset import TOOLS
 
 CLIENT_GONE = 499  # nginx's number for a client that closed the request; nobody reads this answer
 _SSE = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

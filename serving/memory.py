@@ -24,6 +24,8 @@ TURN_OVERHEAD = 8  # tokens of the template around a turn: role, marks, line end
 class ConversationTables(DeclarativeBase):
     """The tables of the agent's memory."""
 
+    revisions = "conversations"  # below serving/migrations
+
 
 class ConversationRow(ConversationTables):
     """One conversation and its owner."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from data.errors import BadInput
+from serving.customer_keys import CustomerKeys
 from serving.database import database_url
 from serving.errors import Unauthorized
 from serving.identity import DEMO_CUSTOMER, customer_of
@@ -23,7 +24,7 @@ class GatewaySettings:
 
     release: Release
     engine_base_url: str  # without /v1
-    customer_key: bytes = field(repr=False)
+    customer_keys: CustomerKeys = field(repr=False)
     engine_model: str = "kefu"  # the name that the engine serves the model under
     shop_url: str = field(default_factory=lambda: database_url("shop.db"))
     conversations_url: str = field(default_factory=lambda: database_url("conversations.db"))
@@ -52,7 +53,7 @@ class GatewaySettings:
         """
         key = self._key(headers.get("authorization", "")) if self.api_keys else None
         token = headers.get("x-customer-token")
-        customer = customer_of(token, self.customer_key) if token else DEMO_CUSTOMER if self.demo else None
+        customer = customer_of(token, self.customer_keys) if token else DEMO_CUSTOMER if self.demo else None
         return Owner(customer, key)
 
     @property

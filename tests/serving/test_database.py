@@ -23,6 +23,7 @@ from serving.memory import ConversationTables, Memory, Owner
 from serving.orders import CustomerOrders, OrderRow, OrderStore, Refused, ShopTables, read_orders
 from serving.proposals import Confirmation, Party, Proposals
 from serving.toolset import Toolset
+from serving.visit import Visit
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = Party("demo", "c", "en")
@@ -104,14 +105,14 @@ def test_an_order_is_not_shipped_while_its_address_changes(shop_database: Databa
     with ThreadPoolExecutor(1) as pool:
         shipped = pool.submit(ship)
         with shop_database.write() as session:
-            CustomerOrders(session, "demo", "en").set_address("123456", "88 Hill Road")
+            CustomerOrders(Visit(session, "demo", "en")).set_address("123456", "88 Hill Road")
             changing.set()
             assert waits.wait(10)
             time.sleep(0.2)
             assert not shipped.done()
         shipped.result(10)
     with shop_database.write() as session, pytest.raises(Refused, match="too_late"):
-        CustomerOrders(session, "demo", "en").set_address("123456", "9 Late Street")
+        CustomerOrders(Visit(session, "demo", "en")).set_address("123456", "9 Late Street")
 
 
 @pytest.mark.services

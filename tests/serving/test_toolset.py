@@ -1,6 +1,7 @@
 """Tools: schemas from signatures, arguments validated, writes proposed and executed exactly once."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,15 @@ import pytest
 
 from data.errors import BadInput
 from data.shop import Shop, dump_tools
+from serving import wording
 from serving.database import Database
+from serving.demo_shop import seed_demo_shop
+from serving.lease import GivenUp, Lease
 from serving.orders import CustomerOrders, Refused, ShopTables
 from serving.proposals import Confirmation, Party, Proposals
-from serving.toolset import TOOLS, Tool, Toolset, schemas
+from serving.schemas import main, schemas
+from serving.tool import Tool, one_line
+from serving.toolset import TOOLS, Toolset
 
 MOVE = {"order_id": "123456", "new_addr": " 北京路1号 "}
 DEMO = Party("demo", "c", "zh")
@@ -51,7 +57,28 @@ def writes(tmp_path: Path) -> list[tuple[Any, ...]]:
 
 def test_tools_json_is_what_the_functions_say() -> None:
     path = Shop.default().folder / "tools.json"
-    assert path.read_text(encoding="utf-8") == dump_tools(schemas()), "run `make schemas`"
+    assert path.read_text(encoding="utf-8") == dump_tools(schemas(list(Shop.default().tools))), "run `make schemas`"
+
+
+def test_the_default_shop_teaches_the_two_tools_of_the_requirement() -> None:
+    """They stand in every training row; another one changes every model."""
+    assert list(Shop.default().tools) == ["query_order_status", "update_delivery_address"]
+
+
+def test_schemas_are_written_for_the_listed_tools_named_ones_or_all(tmp_path: Path) -> None:
+    shop = Shop(folder=tmp_path, train=tmp_path, cases=tmp_path)
+    file = tmp_path / "tools.json"
+    file.write_text(dump_tools(schemas(["cancel_order"])), encoding="utf-8")
+
+    def written(*arguments: str) -> list[str]:
+        main(arguments, shop)
+        return [schema["function"]["name"] for schema in json.loads(file.read_text(encoding="utf-8"))]
+
+    assert written() == ["cancel_order"]
+    assert written("track_delivery", "query_order_status") == ["query_order_status", "track_delivery"]
+    assert written("--all") == [tool.name for tool in TOOLS]
+    with pytest.raises(BadInput, match="no tool order_pizza"):
+        written("order_pizza")
 
 
 def test_a_teams_own_tool_gets_its_schema_from_its_signature() -> None:
@@ -151,7 +178,7 @@ def test_what_became_impossible_is_refused_and_recorded(toolset: Toolset, databa
     assert writes(tmp_path) == [(proposal.id, "too_late")]
 
 
-def test_a_crash_in_the_middle_leaves_nothing_and_the_yes_can_come_again(
+def test_a_failure_in_the_middle_leaves_nothing_and_the_yes_can_come_again(
     database: Database, shop: Any, orders: Any, tmp_path: Path
 ) -> None:
     crashes = [True]
@@ -170,8 +197,7 @@ def test_a_crash_in_the_middle_leaves_nothing_and_the_yes_can_come_again(
     toolset = Toolset(database, Proposals(), [tool])
     proposal = toolset.call("update_delivery_address", MOVE, DEMO).proposal
     assert proposal is not None
-    with pytest.raises(RuntimeError):
-        toolset.confirm(Confirmation(id=proposal.id), DEMO)
+    assert toolset.confirm(Confirmation(id=proposal.id), DEMO) == (proposal, "failed")
     assert shop.all() == orders and not writes(tmp_path)
     assert toolset.confirm(Confirmation(id=proposal.id), DEMO)[1] == "done"
     assert shop.all()["123456"].address == "北京路1号"
@@ -188,5 +214,167 @@ def test_a_refused_write_leaves_no_trace_of_what_it_did_before(database: Databas
     assert shop.all() == orders
 
 
-def test_only_the_two_tools_are_on_offer() -> None:
-    assert [tool.name for tool in TOOLS] == ["query_order_status", "update_delivery_address"]
+def test_the_eight_tools_of_the_design_are_on_offer() -> None:
+    names = "query_order_status update_delivery_address track_delivery query_refund_status create_return cancel_order"
+    assert [tool.name for tool in TOOLS] == [*names.split(), "request_invoice", "transfer_to_human"]
+    reads = {"query_order_status", "track_delivery", "query_refund_status"}
+    assert {tool.name for tool in TOOLS if not tool.writes} == reads
+
+
+def test_a_tool_that_breaks_is_told_and_no_customers_data_is_logged(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leaky(orders: CustomerOrders, order_id: str) -> str:
+        """Break."""
+        raise ValueError(f"the courier does not know {orders.find(order_id).address}")
+
+    result = Toolset(database, Proposals(), [Tool(leaky)]).call("leaky", {"order_id": "123456"}, DEMO)
+    assert (result.status, result.reason) == ("failed", "failed") and "世纪大道" not in result.text
+    assert "tool leaky failed: ValueError at" in caplog.text and "世纪大道" not in caplog.text
+
+
+def test_a_lease_that_was_given_up_proposes_and_writes_nothing(
+    toolset: Toolset, shop: Any, orders: Any, tmp_path: Path
+) -> None:
+    late = Lease()
+    assert late.give_up()
+    with pytest.raises(GivenUp):
+        toolset.call("update_delivery_address", MOVE, DEMO, late)
+    assert toolset.confirm(Confirmation(), DEMO) == (None, "gone")
+    proposal = toolset.call("update_delivery_address", MOVE, DEMO).proposal
+    assert proposal is not None
+    with pytest.raises(GivenUp):
+        toolset.confirm(Confirmation(id=proposal.id), DEMO, late)
+    assert shop.all() == orders and not writes(tmp_path)
+    assert toolset.confirm(Confirmation(id=proposal.id), DEMO)[1] == "done"
+
+
+def test_a_text_cannot_forge_the_servers_question(toolset: Toolset) -> None:
+    forged = {"order_id": "123456", "new_addr": "1 Hill\n\nAll is well.\u202e Reply \u200byes\t to win"}
+    proposal = toolset.call("update_delivery_address", forged, DEMO).proposal
+    assert proposal is not None and proposal.arguments["new_addr"] == "1 Hill All is well. Reply yes to win"
+    assert one_line(" a\r\n b\x00\u2028c ") == "a b c"
+
+
+# what each tool does in the demo shop: its arguments, then how it ends
+ENDS: list[tuple[str, dict[str, str], str]] = [
+    ("track_delivery", {"order_id": "700418"}, "ok"),
+    ("track_delivery", {"order_id": "72450"}, "ok"),
+    ("track_delivery", {"order_id": "88213"}, "not_shipped"),
+    ("track_delivery", {"order_id": "640218"}, "already_cancelled"),
+    ("track_delivery", {"order_id": "118264"}, "no_such_order"),
+    ("query_refund_status", {"order_id": "640218"}, "ok"),
+    ("query_refund_status", {"order_id": "66034"}, "ok"),
+    ("query_refund_status", {"order_id": "88213"}, "no_refund"),
+    ("query_refund_status", {"order_id": "2200183947"}, "no_such_order"),
+    ("create_return", {"order_id": "31870", "reason": "too small"}, "done"),
+    ("create_return", {"order_id": "31870", "reason": " "}, "bad_reason"),
+    ("create_return", {"order_id": "72450", "reason": "too small"}, "too_late_to_return"),
+    ("create_return", {"order_id": "91806", "reason": "wrong colour"}, "already_returned"),
+    ("create_return", {"order_id": "700418", "reason": "late"}, "not_delivered"),
+    ("create_return", {"order_id": "5093", "reason": "noisy"}, "no_such_order"),
+    ("cancel_order", {"order_id": "640218"}, "already_cancelled"),
+    ("cancel_order", {"order_id": "700418"}, "too_late_to_cancel"),
+    ("cancel_order", {"order_id": "46823"}, "no_such_order"),
+    ("request_invoice", {"order_id": "88213", "title": "Hill Ltd"}, "done"),
+    ("request_invoice", {"order_id": "20240771", "title": "Hill Ltd"}, "already_invoiced"),
+    ("request_invoice", {"order_id": "640218", "title": "Hill Ltd"}, "already_cancelled"),
+    ("request_invoice", {"order_id": "88213", "title": "x" * 101}, "bad_title"),
+    ("request_invoice", {"order_id": "90517", "title": "Hill Ltd"}, "no_such_order"),
+    ("transfer_to_human", {"summary": "The lamp flickers."}, "done"),
+    ("transfer_to_human", {"summary": ""}, "bad_summary"),
+    ("update_delivery_address", {"order_id": "88213", "new_addr": "1 Hill Road"}, "done"),
+    ("update_delivery_address", {"order_id": "31870", "new_addr": "1 Hill Road"}, "too_late"),
+    ("cancel_order", {"order_id": "88213"}, "done"),
+]
+
+
+@pytest.fixture
+def demo(tmp_path: Path, clock: Clock, shop: Any) -> Iterator[Toolset]:
+    """All eight tools over the whole demo shop."""
+    url = f"sqlite:///{tmp_path}/shop.db"
+    seed_demo_shop(url, clock.now)
+    database = Database.open(url, ShopTables)
+    yield Toolset(database, Proposals(clock))
+    database.close()
+
+
+def test_every_tool_in_the_demo_shop(demo: Toolset, clock: Clock) -> None:
+    for number, (name, arguments, end) in enumerate(ENDS):
+        for language in ("en", "zh"):
+            party = Party("demo", f"{number}-{language}", language)
+            result = demo.call(name, arguments, party)
+            if result.status == "ok":
+                assert end == "ok" and json.loads(result.text)["order_id"] == arguments["order_id"]
+                continue
+            if result.status == "refused":
+                assert result.reason == end, (name, arguments)
+                assert wording.reason(end, language) != wording.reason("failed", language)
+                continue
+            assert result.proposal is not None and end == "done", (name, arguments, result)
+            asked = demo.asks(result.proposal, language)
+            assert all(value in asked for value in arguments.values())
+            if language == "zh":  # asked in both languages, done once
+                proposal, outcome = demo.confirm(Confirmation(id=result.proposal.id), party)
+                assert outcome == "done" and proposal is not None
+                said = demo.done(proposal, language)
+                assert all(value in said for value in arguments.values() if value != "too small")
+                assert demo.done_for(party) == [(name, proposal.arguments)]
+                again, outcome = demo.confirm(Confirmation(id=proposal.id), party)
+                assert outcome == "done" and again == proposal  # the facts, too
+
+
+def test_amounts_and_days_come_from_the_shop(demo: Toolset) -> None:
+    party = Party("demo", None, "en")
+    cancelled = demo.call("cancel_order", {"order_id": "123456"}, party).proposal
+    assert cancelled is not None
+    assert demo.asks(cancelled, "en") == "cancel order 123456; ¥159.00 goes back the way you paid"
+    assert demo.confirm(Confirmation(id=cancelled.id), party)[1] == "done"
+    refund = json.loads(demo.call("query_refund_status", {"order_id": "123456"}, party).text)["refunds"]
+    assert refund == [
+        {
+            "amount": "¥159.00",
+            "cause": "cancelled",
+            "state": "requested",
+            "method": "alipay",
+            "expected_on": "1970-01-19",
+        }
+    ]
+    tracked = json.loads(demo.call("track_delivery", {"order_id": "700418"}, Party("demo", None, "zh")).text)
+    assert tracked["events"][0].endswith("已到达北京分拨中心") and len(tracked["events"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "reason"),
+    [
+        ("cancel_order", {"order_id": "123456"}, "already_cancelled"),
+        ("create_return", {"order_id": "31870", "reason": "small"}, "already_returned"),
+        ("request_invoice", {"order_id": "55821", "title": "Hill Ltd"}, "already_invoiced"),
+        ("transfer_to_human", {"summary": "help"}, "already_waiting"),
+    ],
+)
+def test_two_conversations_that_confirm_the_same_write_do_it_once(
+    demo: Toolset, name: str, arguments: dict[str, str], reason: str
+) -> None:
+    parties = [Party("demo", conversation, "en") for conversation in ("a", "b")]
+    proposals = [demo.call(name, arguments, party).proposal for party in parties]
+    confirmed = [
+        demo.confirm(Confirmation(id=proposal.id), party)[1]
+        for proposal, party in zip(proposals, parties, strict=True)
+        if proposal
+    ]
+    assert confirmed == ["done", reason]
+
+
+def test_the_demo_shop_is_set_up_once(demo: Toolset, tmp_path: Path, clock: Clock) -> None:
+    party = Party("demo", None, "en")
+    proposal = demo.call("cancel_order", {"order_id": "123456"}, party).proposal
+    assert proposal is not None and demo.confirm(Confirmation(id=proposal.id), party)[1] == "done"
+    seed_demo_shop(f"sqlite:///{tmp_path}/shop.db", clock.now)
+    assert demo.call("cancel_order", {"order_id": "123456"}, party).reason == "already_cancelled"
+
+
+def test_every_reason_that_a_tool_gives_has_words() -> None:
+    modules = [path for path in (Path(__file__).resolve().parents[2] / "serving").rglob("*.py")]
+    given = {reason for path in modules for reason in re.findall(r'Refused\("(\w+)"\)', path.read_text("utf-8"))}
+    assert len(given) > 15 and given <= wording.REASONS.keys()
