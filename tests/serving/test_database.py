@@ -1,19 +1,13 @@
 """Databases: what cannot be opened says why; on PostgreSQL writes happen once and in order, however many come at a time."""
 
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psycopg
 import pytest
-from sqlalchemy import make_url, select
+from sqlalchemy import select
 
 from data.errors import BadInput, EnvironmentLacks
 from data.schema import Message
@@ -24,45 +18,12 @@ from serving.orders import CustomerOrders, OrderRow, OrderStore, Refused, ShopTa
 from serving.proposals import Confirmation, Party, Proposals
 from serving.toolset import Toolset
 from serving.visit import Visit
+from tests.serving.postgresql import postgresql
 
+__all__ = ["postgresql"]  # a fixture
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = Party("demo", "c", "en")
 AT_ONCE = 8
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
-    """The URL of an empty PostgreSQL of our own; it refuses to run as root, so root lends it another user."""
-    folders = [Path(found).parent for found in [shutil.which("initdb")] if found]
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    assert folders, "the mark `services` needs PostgreSQL: apt-get install postgresql"
-    user = "nobody" if os.geteuid() == 0 else None
-    data, port = Path(tempfile.mkdtemp(prefix="kefu-postgresql-")), free_port()
-    if user:
-        shutil.chown(data, user)
-    setup = [str(folders[-1] / "initdb"), "-D", str(data), "-U", "kefu", "-A", "trust", "-E", "UTF8"]
-    subprocess.run(setup, user=user, cwd=data, check=True, stdout=subprocess.DEVNULL)
-    command = [str(folders[-1] / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(data)]
-    server = subprocess.Popen(command, user=user, cwd=data, stderr=subprocess.DEVNULL)
-    try:
-        url = f"postgresql+psycopg://kefu@127.0.0.1:{port}/postgres"
-        _wait(make_url(url).set(drivername="postgresql").render_as_string())
-        yield url
-    finally:
-        server.send_signal(signal.SIGINT)  # its fast way: does not wait for clients
-        server.wait(timeout=30)
-        shutil.rmtree(data)
-
-
-def _wait(url: str) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            psycopg.connect(url).close()
-            return
-        except psycopg.OperationalError:
-            assert time.monotonic() < deadline, "PostgreSQL did not start"
-            time.sleep(0.1)
 
 
 @pytest.fixture
