@@ -21,7 +21,7 @@ from serving.consent import consent
 from serving.errors import BadRequest, ServiceError
 from serving.faq_cache import FaqCache
 from serving.memory import CountTokens, Memory, Owner, window
-from serving.proposals import Party, Proposal
+from serving.proposals import Confirmation, Party, Proposal
 from serving.reasoning import without_markup
 from serving.release import Release
 from serving.telemetry import Telemetry
@@ -104,7 +104,7 @@ class Agent:
         customer = turn.owner.customer
         party = Party(customer, turn.conversation_id, language) if customer else None
         try:
-            answer = await self._confirm(turn, party, language) or self._from_faq(turn)
+            answer = await self._confirm(turn, party, language, history) or self._from_faq(turn)
             if answer is None:
                 messages = (*history, *turn.new) if turn.conversation_id is not None else turn.messages
                 answer = await self._converse(turn, messages, party, language)
@@ -150,18 +150,24 @@ class Agent:
         if turn.notes and self.count(turn.notes) > MAX_NOTES:
             raise BadRequest(f"the system message is longer than {MAX_NOTES} tokens; shorten it", param="messages")
 
-    async def _confirm(self, turn: Turn, party: Party | None, language: Language) -> Answer | None:
-        """Executes what the customer consents to; the server words it. What is no consent voids what is open."""
+    async def _confirm(
+        self, turn: Turn, party: Party | None, language: Language, history: Sequence[Message]
+    ) -> Answer | None:
+        """Executes what the customer consents to; the server words it. What is no consent voids what is open.
+
+        A plain yes means the question that the answer before it was: one that a crash kept from the customer has no yes.
+        """
         given = consent(turn.new, turn.confirmation_id)
         plain_yes = given is not None and given.id is None and given.code is None
+        if plain_yes:
+            code = wording.asked_code(history[-1].content) if history else None
+            given = Confirmation(code=code) if code else None
         if party is None:
             return None if given is None or plain_yes else Answer(wording.reason("sign_in", language))
-        if given is None or (plain_yes and turn.conversation_id is None):
+        if given is None:
             await self._calls.void(party)
             return None
         proposal, outcome = await self._calls.confirm(given, party)
-        if outcome == "gone" and plain_yes:
-            return None  # a yes to something else than a proposal
         self.telemetry.confirmations.labels(outcome).inc()
         if proposal is None or outcome != "done":
             return Answer(wording.reason(outcome, language))

@@ -4,6 +4,8 @@ Whether something was done is never worded by a model. Not covered: FAQ answers 
 say.
 """
 
+import re
+
 from data.schema import Language
 
 # Why a tool did not do what was asked; `serving.orders.Refused` carries the key. Each is true whenever it is said: a write
@@ -104,6 +106,7 @@ _QUESTION: dict[Language, str] = {
     "Nothing has been changed yet. Reply “confirm {code}” within {minutes} minutes to go ahead.",
     "zh": "请确认：{what}\n目前还没有做任何改动。请在{minutes}分钟内回复“确认 {code}”，我就为您办理。",
 }
+_CODE = re.compile(r"(?:“confirm |“确认 )(\d{4})”[^\n]*\Z")
 _WITHHELD: dict[Language, str] = {
     "en": "I have not changed anything in this reply; changes only happen after you confirm them here.",
     "zh": "这次回复没有做任何改动；所有改动都要在您确认之后才会进行。",
@@ -117,6 +120,12 @@ _NO_ANSWER: dict[Language, str] = {
 def question(what: str, code: str, lifetime_s: float, language: Language) -> str:
     """What the customer is asked before a write: the exact change, the code, how long it stands."""
     return _QUESTION[language].format(what=what, code=code, minutes=max(1, int(lifetime_s // 60)))
+
+
+def asked_code(answer: str) -> str | None:
+    """The code of the question that an answer of ours ends with, if it is one."""
+    found = _CODE.search(answer)
+    return found.group(1) if found else None
 
 
 def reason(key: str, language: Language) -> str:
