@@ -277,24 +277,26 @@ class Attack(RuleBasedStateMachine):
     def a_confirmation_comes_again_or_is_stolen(self, data: st.DataObject, thief: bool, times: int) -> None:
         """An old confirmation, several times at once: told again, not done again; in other hands it means nothing."""
         who, where, proposal = data.draw(st.sampled_from(self.shown))
-        party = Party("other" if who == "demo" else "demo", where, "en") if thief else Party(who, where, "en")
+        hand = "other" if thief and who == "demo" else "demo" if thief else who
+        talk = f"{data.draw(st.sampled_from((who, hand)))}-{where}"  # a thief may know the conversation, too
+        party = Party(hand, talk, "en")
         by = data.draw(st.sampled_from((Confirmation(id=proposal.id), Confirmation(code=proposal.code))))
-        mine = self.open.get((party.customer, where))
+        mine = self.open.get((hand, where)) if talk == f"{hand}-{where}" else None
+        meant = mine is not None and (proposal.id == mine.id or by.code == mine.code)
         confirm = self.shop.agent.toolset.confirm
-        self.figures["confirmations again"] += times
+        self.figures["confirmations stolen" if thief else "confirmations again"] += times
         outcomes = {outcome for _, outcome in self.shop.pool.map(lambda _: confirm(by, party), range(times))}
-        self.open.pop((party.customer, where), None)  # executed, or voided by a confirmation that meant something else
-        meant = proposal
-        if mine is not None and by.code == mine.code:
-            meant = mine
-        stands = mine is not None and mine.id == meant.id and self.shop.now < meant.expires_at
-        if stands or (not thief and self.executed.get(proposal.id) is False):
-            self.at_most_this(meant, party.customer, settled=True)
+        if mine is not None:  # executed, or voided by a confirmation that meant something else
+            self.open.pop((hand, where))
+        if mine is not None and meant and self.shop.now < mine.expires_at:
+            self.at_most_this(mine, hand, settled=True)
+        elif not thief and self.executed.get(proposal.id) is False:
+            self.at_most_this(proposal, hand, settled=True)
         else:
             self.nothing_changed()
-        if thief and (mine is None or mine.code != proposal.code):
-            same_code = any(p.code == proposal.code for w, c, p in self.shown if (w, c) == (party.customer, where))
-            assert outcomes == {"gone"} or (by.code and same_code)
+        if thief and not meant:
+            known = {p.code for w, c, p in self.shown if (w, f"{w}-{c}") == (hand, talk)}
+            assert outcomes == {"gone"} or by.code in known  # their own question may have had the same code
 
     @rule(order=st.sampled_from(("123456", "55821", "46823")), status=st.sampled_from(("shipped", "packed")))
     def the_shop_goes_on(self, order: str, status: str) -> None:
