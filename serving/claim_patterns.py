@@ -46,6 +46,7 @@ _ENGLISH: dict[Kind, tuple[str, ...]] = {
         rf"\b(?:successfully|just)\s+(?:{_DONE}|{_DONE_NOW})\b",
         r"^\W*(?:it['’]?s\s+|all\s+)?(?:done|all\s+set|completed|updated|changed|submitted|taken\s+care\s+of)\b\W*$",
         r"^\W*(?:successfully\s+)?cancell?ed\W*$",
+        r"^\W*done\s*[:：]",
     ),
     "address": (
         rf"\b(?:{_OBJECT})\s*{_BEEN}{_ADVERBS}\s+(?:{_CHANGED})\b",  # your address has been updated
@@ -74,7 +75,7 @@ _ZH_DONE = (
     "反馈|上报|通知|安排|创建|生成|发起|退回|退还|受理"
 )
 _ZH_NEAR = "[^！？；不没未\n]"
-_ZH_MADE = "已经?(?:成功)?(?:被|为您)?"
+_ZH_MADE = "已经?(?:于[^！？；\\n]{1,14}?)?(?:成功)?(?:被|为您)?"
 _ZH_CHANGED = "修改|更改|更新|变更|改为|改成|改好|换成"
 _ZH_TAKEN = "提交|登记|创建|生成|受理|办理|发起|通过|申请|安排|处理|完成"
 _ZH_PERSON = "人工客服|客服人员|客服专员|专员|同事"
@@ -86,6 +87,7 @@ _CHINESE: dict[Kind, tuple[str, ...]] = {
         rf"(?:正在?|现在就?|这就)[为帮给替][您你]{_ZH_NEAR}{{0,12}}?(?:{_ZH_DONE})",
         rf"(?:{_ZH_DONE})(?:好了|成功|完成了|完毕)(?!后|之后|以后|的话|吗|没)",
         r"^\W*(?:已经?)?(?:完成|搞定|办好|改好|办妥|取消|转接|提交)了?\W*$",
+        r"^\W*已经?(?:办好|办妥|完成)\s*[:：]",
     ),
     "address": (
         rf"(?:地址|收货人|电话|信息|订单){_ZH_NEAR}{{0,10}}?已经?(?:成功)?被?(?:{_ZH_CHANGED})",
