@@ -125,6 +125,7 @@ def test_claims(sentence: str) -> None:
         "已为您查到订单，目前已打包。",
         "如果订单已取消，退款会在7天内到账。",
         "您的包裹已签收。",
+        "要我现在为您转接吗？",
     ],
 )
 def test_no_claims(sentence: str) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from data.errors import BadInput, EnvironmentLacks
 from data.schema import Message
 from serving.database import Database
+from serving.demo_shop import seed_demo_shop
 from serving.engine import free_port
 from serving.memory import ConversationTables, Memory, Owner
 from serving.orders import CustomerOrders, OrderRow, OrderStore, Refused, ShopTables, read_orders
@@ -49,6 +50,34 @@ def test_one_of_many_confirmations_writes(shop_database: Database) -> None:
 
     assert {outcome for _, outcome in outcomes} == {"done"}  # a confirmation that comes twice hears the same
     assert OrderStore(shop_database).all()["123456"].address == "88 Hill Road"
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    ("name", "arguments", "reason"),
+    [
+        ("cancel_order", {"order_id": "123456"}, "already_cancelled"),
+        ("create_return", {"order_id": "31870", "reason": "too small"}, "already_returned"),
+        ("request_invoice", {"order_id": "55821", "title": "Hill Ltd"}, "already_invoiced"),
+        ("transfer_to_human", {"summary": "The lamp flickers."}, "already_waiting"),
+    ],
+)
+def test_of_many_conversations_that_confirm_the_same_write_one_does_it(
+    shop_database: Database, postgresql: str, name: str, arguments: dict[str, str], reason: str
+) -> None:
+    seed_demo_shop(postgresql)
+    toolset = Toolset(shop_database, Proposals())
+    parties = [Party("demo", f"c{number}", "en") for number in range(AT_ONCE)]
+    proposals = [toolset.call(name, arguments, party).proposal for party in parties]
+
+    def confirm(number: int) -> str:
+        proposal = proposals[number]
+        assert proposal is not None
+        return toolset.confirm(Confirmation(id=proposal.id), parties[number])[1]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        outcomes = list(pool.map(confirm, range(AT_ONCE)))
+    assert sorted(outcomes) == sorted(["done", *[reason] * (AT_ONCE - 1)])
 
 
 @pytest.mark.services
