@@ -107,7 +107,7 @@ class Proposals:
             tool=tool,
             arguments=dict(arguments),
             facts=dict(facts),
-            code=f"{secrets.randbelow(9000) + 1000}",
+            code=self._new_code(session, party),
             state="open",
             created_at=now,
             expires_at=now + self.lifetime_s,
@@ -115,6 +115,14 @@ class Proposals:
         session.add(row)
         session.flush()
         return _proposal(row)
+
+    def _new_code(self, session: Session, party: Party) -> str:
+        """A code that none of this party's latest questions had: an old one, said again, never means a new question."""
+        latest = select(ProposalRow.code).where(*_of(party)).order_by(ProposalRow.created_at.desc()).limit(100)
+        used = set(session.scalars(latest))
+        while (code := f"{secrets.randbelow(9000) + 1000}") in used:
+            pass
+        return code
 
     def void(self, session: Session, party: Party) -> int:
         """Voids what is open for this party; returns how many were."""

@@ -113,7 +113,7 @@ PLAUSIBLE = (  # writes that the shop would do for one of the two, so that there
 customers = st.sampled_from(("demo", "demo", "other"))
 conversations = st.sampled_from(("a", "a", "b"))
 idle = st.sampled_from(("hi", "我的订单呢", "no", "yes but not now", "好吗", "confirm 0000", "cancel it"))
-FAILURES = ("cut before", "cut after", "error before", "error after")  # of the first commit
+FAILURES = ("cut before", "cut after", "error before", "error after")  # of a commit
 Script = list[tuple[str, list[tuple[str, str]]]]
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 
@@ -128,7 +128,7 @@ class Shop:
     def __init__(self, release: Release) -> None:
         room = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(prefix="kefu-attacker-", dir=room if room.is_dir() else None))
-        self.url, self.now, self.power = f"sqlite:///{self.folder}/shop.db", NOW, ""
+        self.url, self.now, self.power, self.commits = f"sqlite:///{self.folder}/shop.db", NOW, "", 0
         seed_demo_shop(self.url, NOW)
         self.database = Database.open(self.url, ShopTables)
         self.talks = Database.open(f"sqlite:///{self.folder}/talks.db", ConversationTables)
@@ -190,7 +190,8 @@ class Shop:
         commit = dialect.do_commit
 
         def do_commit(connection: Any) -> None:
-            power = self.power
+            self.commits -= 1
+            power = self.power if self.commits < 0 or self.power == "cut" else ""
             if power in ("cut", "cut before", "error before"):
                 self.power = "cut" if power.startswith("cut") else ""
                 raise PowerCut if power.startswith("cut") else sqlite3.OperationalError("disk I/O error")
@@ -227,8 +228,10 @@ class Attack(RuleBasedStateMachine):
         """No consent is given, so that nothing may change."""
         answer = self.turn(who, where, text, script, power)
         self.nothing_changed()
+        if answer is None:  # a turn that was lost may have voided the question, or not
+            return
         self.open.pop((who, where), None)
-        if answer is not None and answer.confirmation is not None:
+        if answer.confirmation is not None:
             self.open[who, where] = answer.confirmation
             self.shown.append((who, where, answer.confirmation))
             assert answer.confirmation.code in answer.content
@@ -267,8 +270,10 @@ class Attack(RuleBasedStateMachine):
                 assert answer is not None and not answer.from_model
         else:
             self.nothing_changed()
+        if answer is None:
+            return
         self.open.pop((who, where), None)
-        if answer is not None and answer.confirmation is not None:  # a yes to nothing let the model speak, and call
+        if answer.confirmation is not None:  # a yes to nothing let the model speak, and call
             self.open[who, where] = answer.confirmation
             self.shown.append((who, where, answer.confirmation))
 
@@ -319,7 +324,7 @@ class Attack(RuleBasedStateMachine):
         self.shop.script, self.shop.seen = list(script), ""
         name = f"{who}-{where}"
         turn = Turn((Message(role="user", content=text),), Owner(who), conversation_id=name, confirmation_id=id)
-        self.shop.power = power
+        self.shop.power, self.shop.commits = power, len(script) % 2  # the first commit, or the second
         self.figures[f"turns {power}".strip()] += 1
         try:
             answer = self.shop.loop.run_until_complete(self.shop.agent.answer(turn))
