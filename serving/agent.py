@@ -6,7 +6,6 @@ what may be read, what is written and what is said about it is decided here. Not
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +25,7 @@ from serving.reasoning import without_markup
 from serving.release import Release
 from serving.telemetry import Telemetry
 from serving.tool_calls import ToolCalls, read_calls, words
+from serving.tools.facts import facts_of
 from serving.toolset import CallResult, Toolset
 
 MAX_ROUNDS = 4
@@ -255,7 +255,7 @@ class Agent:
         """What of the model's text may leave; what was really read or done is looked up only if it claims anything."""
         content = checked(text, language)
         if content.withheld and party is not None:
-            reads = [_object(message.content) for message in answer.exchange if message.role == "tool"]
+            reads = [facts_of(message.content) for message in answer.exchange if message.role == "tool"]
             done = await asyncio.to_thread(self.toolset.done_for, party) if party.conversation is not None else []
             content = checked(text, language, Known.of(reads, done))
         self.telemetry.withheld.inc(content.withheld)
@@ -267,12 +267,3 @@ def customer_language(text: str) -> Language:
     so that Chinese in its last lines counts as Chinese."""
     tail = "\n".join([line for line in text.splitlines() if line.strip()][-2:])
     return "zh" if "zh" in (language_of(text), language_of(tail)) else "en"
-
-
-def _object(text: str) -> dict[str, Any]:
-    """A tool's result as an object; empty if it is none."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

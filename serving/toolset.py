@@ -4,7 +4,6 @@ A read runs at once. A write is rehearsed (run and rolled back, so that what can
 asked), becomes a proposal, and runs when it is confirmed, once. Not covered: rounds and deadlines (`tool_calls.py`).
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from serving.orders import Refused
 from serving.proposals import Confirmation, Party, Proposal, Proposals
 from serving.tool import Tool
 from serving.tools.deliveries import TRACK_DELIVERY
+from serving.tools.facts import facts_of
 from serving.tools.hand_overs import TRANSFER_TO_HUMAN
 from serving.tools.invoices import REQUEST_INVOICE
 from serving.tools.orders import CANCEL_ORDER, QUERY_ORDER_STATUS, UPDATE_DELIVERY_ADDRESS
@@ -124,7 +124,9 @@ class Toolset:
         try:
             with self._database.write() as session:
                 proposal = self.proposals.find(session, party, confirmation)
-                ended = self._once(session, proposal, party) if proposal else None
+                ended: tuple[Proposal | None, str] | None = None
+                if proposal is not None:
+                    ended = self._once(session, proposal, party)
                 if ended is None:
                     self.proposals.void(session, party)
                     ended = (self.proposals.ended(session, proposal) if proposal else None) or (None, "gone")
@@ -165,7 +167,7 @@ class Toolset:
                 told = tool.run(self._visit(session, party), arguments)
             finally:
                 rehearsal.rollback()
-            proposal = self.proposals.open(session, party, tool.name, arguments, _facts(told))
+            proposal = self.proposals.open(session, party, tool.name, arguments, facts_of(told))
             lease.settle()
         return CallResult("proposed", "Not done yet: the customer was asked to confirm.", proposal=proposal)
 
@@ -177,7 +179,7 @@ class Toolset:
         try:
             with session.begin_nested():
                 visit = self._visit(session, party, proposal.id)
-                facts = _facts(self._tools[proposal.tool].run(visit, proposal.arguments))
+                facts = facts_of(self._tools[proposal.tool].run(visit, proposal.arguments))
         except Refused as refusal:
             outcome = refusal.reason
         return self.proposals.record(session, proposal, outcome, facts), outcome
@@ -204,15 +206,6 @@ def _unable(status: Literal["refused", "failed"], reason: str, tool: Tool) -> Ca
 def _filled(words: Mapping[Language, str] | None, proposal: Proposal, language: Language) -> str:
     assert words is not None, "only writes become proposals"
     return words[language].format_map({**proposal.facts, **proposal.arguments})
-
-
-def _facts(told: str) -> dict[str, Any]:
-    """What a tool told as a JSON object; other text has nothing to fill words with."""
-    try:
-        facts = json.loads(told)
-    except ValueError:
-        return {}
-    return facts if isinstance(facts, dict) else {}
 
 
 def _tell(name: str, error: Exception) -> None:

@@ -202,6 +202,20 @@ async def test_claims_of_writes_are_withheld(chat: Any, client: httpx.AsyncClien
     assert "kefu_withheld_sentences_total 1.0" in (await client.get("/metrics")).text
 
 
+async def test_what_a_tool_said_in_this_turn_may_be_said(
+    chat: Any, client: httpx.AsyncClient, engine: Any, h: Any
+) -> None:
+    """A cancelled order may be called so once it was looked up, and only that one."""
+    said = "Order 640218 is cancelled. Order 55821 is cancelled."
+    engine.answer(said)
+    unread = await chat("and 640218?", h.token("demo"))
+    assert unread["choices"][0]["message"]["content"] == wording.withheld("en")
+    engine.say(h.message(None, tool_calls=[h.call(QUERY[0], {"order_id": "640218"})]), h.message(said))
+    read = await chat("and 640218?", h.token("demo"))
+    assert read["choices"][0]["message"]["content"] == f"Order 640218 is cancelled. {wording.withheld('en')}"
+    assert "kefu_withheld_sentences_total 3.0" in (await client.get("/metrics")).text
+
+
 async def test_thinking_is_off_and_hidden_unless_asked_for(chat: Any, engine: Any, h: Any) -> None:
     engine.answer("Yes.", reasoning="Hmm.")
     silent = await chat("ok?", enable_thinking=True)

@@ -217,7 +217,6 @@ class Attack(RuleBasedStateMachine):
         self.open: dict[tuple[str, str], Proposal] = {}  # the question that a customer has just been shown
         self.shown: list[tuple[str, str, Proposal]] = []
         self.executed: dict[str, bool] = {}  # by proposal; False: it broke, and may or may not have happened
-        self.claimed: list[str] = []
 
     @rule(who=customers, where=conversations, text=idle, script=rounds, power=st.sampled_from(("", "", "", *FAILURES)))
     def the_model_speaks(self, who: str, where: str, text: str, script: Script, power: str) -> None:
