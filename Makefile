@@ -28,8 +28,8 @@ bench: .venv/.$(DEVICE)                 ## what the gateway adds to an answer, a
 serve: .venv/.$(DEVICE) engine          ## the champion, with a signed-in demo customer
 	$(BIN)/kefu serve --demo
 
-schemas: .venv/.$(DEVICE)               ## data/tools.json from the typed functions in serving/toolset.py
-	$(BIN)/python -m serving.toolset
+schemas: .venv/.$(DEVICE)               ## data/tools.json from the typed functions; ALL=1 or TOOLS="name ..." choose others than it lists
+	$(BIN)/python -m serving.schemas $(if $(ALL),--all,$(TOOLS))
 
 engine: .venv-engine/.$(DEVICE)
 

@@ -11,7 +11,9 @@ import typer
 
 from pipelines.answer import answering
 from pipelines.cli_agent import app as agent_app
+from pipelines.cli_customers import app as customers_app
 from pipelines.cli_data import app as data_app
+from pipelines.cli_database import app as database_app
 from pipelines.cli_keys import app as keys_app
 from pipelines.cli_options import Data, Json, RecipePath
 from pipelines.environment import documentation
@@ -30,6 +32,8 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(agent_app, name="agent")
 app.add_typer(keys_app, name="keys")
+app.add_typer(customers_app, name="customers")
+app.add_typer(database_app, name="database")
 
 EMBEDDED = RECIPES / "smollm2-135m.yaml"
 Model = Annotated[str, typer.Option("--model", help="champion, previous, challenger, a version number, or a folder.")]

@@ -25,6 +25,7 @@ from pipelines.background import in_background
 from pipelines.ledger import now
 from recipes.recipe import Recipe
 from serving.claims import checked
+from serving.customer_keys import CustomerKeys
 from serving.engine import free_port
 from serving.gateway import create_app
 from serving.reasoning import without_markup
@@ -121,7 +122,7 @@ def _gateway(folder: Path, engine_url: str, engine_model: str, release: Release)
         release=release,
         engine_base_url=engine_url,
         engine_model=engine_model,
-        customer_key=b"nobody signs in here".ljust(64, b"."),
+        customer_keys=CustomerKeys.of(b"nobody signs in here".ljust(64, b".")),
         shop_url=f"sqlite:///{folder}/shop.db",
         conversations_url=f"sqlite:///{folder}/conversations.db",
         predict_intent=False,

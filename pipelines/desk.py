@@ -25,18 +25,20 @@ from evals.questions import Question, Recall
 from evals.scenario import Scenario
 from pipelines.background import in_background
 from pipelines.fresh_shop import OWNER, FreshShop, State
+from serving.customer_keys import CustomerKeys
 from serving.database import Database
 from serving.engine import free_port, running_engine
 from serving.gateway import create_app
 from serving.identity import mint
-from serving.orders import CustomerOrders, ShopTables
+from serving.orders import ShopTables
 from serving.release import Release
 from serving.settings import GatewaySettings
-from serving.toolset import TOOLS, Tool
+from serving.tool import Tool
+from serving.toolset import TOOLS
 
 SERVED_NAME = "checked"
 MOST = 8  # desks before one engine
-KEY = b"only a check signs in here".ljust(64, b".")
+KEYS = CustomerKeys.of(b"only a check signs in here".ljust(64, b"."))
 ENGINE_TIMEOUT_S, TIMEOUT_S = 300.0, 900.0  # of one engine call, of a whole request
 T = TypeVar("T")
 U = TypeVar("U")
@@ -70,7 +72,7 @@ class Desk:
 
     def client(self, *, signed_in: bool = True) -> httpx.Client:
         """A client of the endpoint; signed in, it is the owner of a scenario's own orders."""
-        headers = {"X-Customer-Token": mint(OWNER, KEY, lifetime_s=24 * 3600)} if signed_in else {}
+        headers = {"X-Customer-Token": mint(OWNER, KEYS, lifetime_s=24 * 3600)} if signed_in else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S, trust_env=False)
 
     def recorded(self, tool: Tool) -> Tool:
@@ -81,11 +83,11 @@ class Desk:
         function: Callable[..., str] = tool.function
 
         @functools.wraps(function)
-        def noted(orders: CustomerOrders, **arguments: Any) -> str:
+        def noted(own: Any, **arguments: Any) -> str:
             call, scenario = Call(tool=tool.name, arguments=arguments), self._scenario
             scripted = scenario.tool_results.get(tool.name) if scenario else None
             foreign = scenario is not None and scenario.concerns_others(call.function)
-            result = function(orders, **arguments) if scripted is None or foreign else scripted
+            result = function(own, **arguments) if scripted is None or foreign else scripted
             self._reads.append(call.model_copy(update={"result": result}))
             return result
 
@@ -177,7 +179,7 @@ def _open_desk(release: Release, engine_url: str, engine_model: str) -> Iterator
             release=release,
             engine_base_url=engine_url,
             engine_model=engine_model,
-            customer_key=KEY,
+            customer_keys=KEYS,
             shop_url=_url(folder, "shop"),
             conversations_url=_url(folder, "conversations"),
             predict_intent=False,

@@ -17,10 +17,12 @@ from data.rows import explained
 from data.shop import Shop
 from evals.customer import Call
 from evals.scenario import Scenario
+from serving.customer_visit import CustomerVisit
 from serving.database import Database
-from serving.orders import CustomerOrders, Order, OrderStore, Refused, ShopTables, read_orders
+from serving.orders import Order, OrderStore, Refused, ShopTables, read_orders
 from serving.proposals import ProposalRow, WriteRow
-from serving.toolset import TOOLS, Tool
+from serving.tool import Tool
+from serving.toolset import TOOLS
 
 OWNER, OTHER = "the-customer", "another-customer"
 ADDRESS = {OWNER: "上海市静安区南京西路{}号", OTHER: "广州市天河区体育东路{}号西塔"}
@@ -65,11 +67,11 @@ class FreshShop:
         self.open(scenario)
         for expected in scenario.expect:
             tool = _tool(scenario, expected.tool)
-            if problem := next(iter(tool.validator.iter_errors(expected.arguments)), None):
-                raise BadInput(f"{scenario.id}: wrong arguments for {expected.tool}: {problem.message}")
+            if problem := tool.problem(expected.arguments):
+                raise BadInput(f"{scenario.id}: {problem}")
             try:
                 with self.database.write() as session:
-                    tool.function(CustomerOrders(session, OWNER, scenario.language), **expected.arguments)
+                    tool.run(CustomerVisit(session, OWNER, scenario.language), expected.arguments)
             except Refused as refusal:
                 raise BadInput(
                     f"{scenario.id}: the shop refuses the expected {expected.tool} ({refusal.reason}); is the order among "

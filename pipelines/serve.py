@@ -14,18 +14,17 @@ from typing import Any
 
 from data.artifact import home
 from data.errors import CheckFailed
-from data.shop import Shop
 from pipelines.background import in_background
 from pipelines.environment import ServeEnvironment
 from pipelines.evaluate import numeric_path
 from pipelines.rollout import Resolved
 from pipelines.screen import screen
-from serving.database import Database, database_url
+from serving.customer_keys import CustomerKeys
+from serving.database import database_url
+from serving.demo_shop import seed_demo_shop
 from serving.engine import Engine, launch_of, require_port
 from serving.hardware import Hardware
-from serving.identity import customer_key
 from serving.logs import logged_to
-from serving.orders import OrderStore, ShopTables, read_orders
 from serving.settings import GatewaySettings
 from serving.supervisor import supervised
 
@@ -105,7 +104,7 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
     settings = GatewaySettings(  # refuses what must not be opened before the engine starts
         release=release,
         engine_base_url="",
-        customer_key=customer_key(),
+        customer_keys=CustomerKeys.open(),
         host=endpoint.host,
         demo=endpoint.demo,
         conversations_url=conversations_url,
@@ -115,7 +114,7 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
     with _engine(endpoint) as engine_url:
         settings = dataclasses.replace(settings, engine_base_url=engine_url)
         if endpoint.demo:
-            seed_demo_orders(settings.shop_url)
+            seed_demo_shop(settings.shop_url)
         config = uvicorn.Config(
             create_app(settings),
             host=endpoint.host,
@@ -125,15 +124,6 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
             timeout_graceful_shutdown=GRACE_S,
         )
         yield uvicorn.Server(config)
-
-
-def seed_demo_orders(url: str) -> None:
-    """Puts the shop's sample orders into its database where they are missing."""
-    database = Database.open(url, ShopTables)
-    try:
-        OrderStore(database).seed(read_orders(Shop.default().train / "orders.jsonl"))
-    finally:
-        database.close()
 
 
 @contextlib.contextmanager

@@ -5,16 +5,16 @@ what may be read, what is written and what is said about it is decided here. Not
 """
 
 import asyncio
-import json
-import re
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from data.chat import INTENT_MAX_TOKENS, agent_messages, intent_messages, language_of, parse_intent, wire
-from data.schema import Function, Language, Message, ToolCall
+from data.schema import Language, Message
 from serving import wording
-from serving.claims import checked
+from serving.claims import Checked, Known, checked
 from serving.client import EngineClient
 from serving.completion import Completion, Usage
 from serving.consent import consent
@@ -22,21 +22,20 @@ from serving.errors import BadRequest, ServiceError
 from serving.faq_cache import FaqCache
 from serving.memory import CountTokens, Owner
 from serving.observation import span
-from serving.proposals import Party, Proposal
+from serving.proposals import Confirmation, Party, Proposal
 from serving.protocol import Thought
 from serving.reasoning import without_markup
 from serving.release import Release
-from serving.speech import Call
 from serving.telemetry import Telemetry
 from serving.thinking import OFF, Decision, Thinking, intent_decides
+from serving.tool_calls import ToolCalls, read_calls, words
+from serving.tools.facts import facts_of
 from serving.toolset import CallResult, Toolset
 from serving.turns import Turns
 from serving.window import Exchange, Facts, Window, exchanges_of
 
 MAX_ROUNDS = 4
-MAX_CALLS = 4  # in one round
 MAX_NOTES = 1000  # tokens
-MAX_ARGUMENTS = 4000  # characters of a call's arguments
 MAX_RESULT = 2000  # characters of a tool's result
 _GREEDY: dict[str, Any] = {"temperature": 0.0}
 _THINKING: dict[str, Any] = {"temperature": 0.6, "top_p": 0.95}  # greedy thinking repeats itself without end
@@ -107,17 +106,23 @@ class Agent:
             EngineUnavailable, EngineTimeout: the engine did not answer.
         """
         self._check_lengths(turn)
-        async with self.turns.turn(turn.conversation_id, turn.owner) as held:
-            answer = await self._answer(turn, held.exchanges)
-            said = [*turn.new, *answer.exchange, Message(role="assistant", content=answer.content)]
-            held.add(said, Facts.of(answer.tools))
-        return answer
-
-    async def _answer(self, turn: Turn, history: Sequence[Exchange]) -> Answer:
         language = customer_language(turn.text)
         customer = turn.owner.customer
         party = Party(customer, turn.conversation_id, language) if customer else None
-        answer = await self._confirm(turn, party, language) or self._from_faq(turn)
+        try:
+            async with self.turns.turn(turn.conversation_id, turn.owner) as held:
+                answer = await self._answer(turn, held.exchanges, party, language)
+                said = [*turn.new, *answer.exchange, Message(role="assistant", content=answer.content)]
+                held.add(said, Facts.of(answer.tools))
+        except BaseException:  # a question that nobody was shown must not be answered by the next yes
+            if party is not None:
+                with contextlib.suppress(Exception):
+                    await self._calls.void(party)
+            raise
+        return answer
+
+    async def _answer(self, turn: Turn, history: Sequence[Exchange], party: Party | None, language: Language) -> Answer:
+        answer = await self._confirm(turn, party, language, history) or self._from_faq(turn)
         if answer is None:
             kept = turn.conversation_id is not None
             exchanges = (*history, Exchange(turn.new)) if kept else exchanges_of(turn.messages)
@@ -143,6 +148,10 @@ class Agent:
         self.telemetry.intents.labels(label or "unparsable").inc()
         return label
 
+    @cached_property
+    def _calls(self) -> ToolCalls:
+        return ToolCalls(self.toolset)
+
     def _check_lengths(self, turn: Turn) -> None:
         history = self.release.recipe.serve.history
         if sum(self.count(message.content) for message in turn.new) > history:
@@ -154,18 +163,24 @@ class Agent:
         if turn.notes and self.count(turn.notes) > MAX_NOTES:
             raise BadRequest(f"the system message is longer than {MAX_NOTES} tokens; shorten it", param="messages")
 
-    async def _confirm(self, turn: Turn, party: Party | None, language: Language) -> Answer | None:
-        """Executes what the customer consents to; the server words it. What is no consent voids what is open."""
+    async def _confirm(
+        self, turn: Turn, party: Party | None, language: Language, history: Sequence[Exchange]
+    ) -> Answer | None:
+        """Executes what the customer consents to; the server words it. What is no consent voids what is open.
+
+        A plain yes means the question that the answer before it was: one that a crash kept from the customer has no yes.
+        """
         given = consent(turn.new, turn.confirmation_id)
         plain_yes = given is not None and given.id is None and given.code is None
+        if plain_yes:
+            code = wording.asked_code(history[-1].messages[-1].content) if history else None
+            given = Confirmation(code=code) if code else None
         if party is None:
             return None if given is None or plain_yes else Answer(wording.reason("sign_in", language))
-        if given is None or (plain_yes and turn.conversation_id is None):
-            await asyncio.to_thread(self.toolset.void, party)
+        if given is None:
+            await self._calls.void(party)
             return None
-        proposal, outcome = await asyncio.to_thread(self.toolset.confirm, given, party)
-        if proposal is None and plain_yes:
-            return None  # a yes to something else than a proposal
+        proposal, outcome = await self._calls.confirm(given, party)
         self.telemetry.confirmations.labels(outcome).inc()
         if proposal is None or outcome != "done":
             return Answer(wording.reason(outcome, language))
@@ -199,12 +214,11 @@ class Agent:
             if last or not completion.calls:
                 break
             results = await self._run(completion, answer, party, round_)
-            words = self._server_words(results, answer, language)
-            if words:
-                answer.content, answer.finish_reason = words, "stop"
+            said, answer.confirmation = words(self.toolset, results, language)
+            if said:
+                answer.content, answer.finish_reason = said, "stop"
                 return answer
-        content = checked(without_markup(completion.content), language)
-        self.telemetry.withheld.inc(content.withheld)
+        content = await self._checked(without_markup(completion.content), answer, party, language)
         answer.content = content.text.strip() or wording.no_answer(language)
         return answer
 
@@ -262,37 +276,28 @@ class Agent:
         return completion
 
     async def _run(self, completion: Completion, answer: Answer, party: Party | None, round_: int) -> list[CallResult]:
-        """Runs the calls of one round, in order, and adds calls and results to the exchange."""
-        calls = [_parsed(call, f"call_{round_}_{index}") for index, call in enumerate(completion.calls[:MAX_CALLS])]
+        """Runs the calls of one round, and adds calls and results to the exchange."""
+        calls = read_calls(completion.calls, round_)
         content = without_markup(completion.content)
-        answer.exchange.append(Message(role="assistant", content=content, tool_calls=tuple(calls)))
-        results: list[CallResult] = []
-        for call in calls:
+        answer.exchange.append(Message(role="assistant", content=content, tool_calls=calls))
+        results = await self._calls.run(calls, party)
+        for call, result in zip(calls, results, strict=True):
             name, arguments = call.function.name, call.function.arguments
             known = self.telemetry.known_tool(name)
-            if any(result.proposal for result in results) and self.toolset.writes(name):
-                result = CallResult("invalid", "One change at a time: the customer was asked about another one.")
-            else:
-                with span("tool", known, arguments) as seen:
-                    result = await asyncio.to_thread(self.toolset.call, name, arguments, party)
-                    seen.outputs = result.text[:MAX_RESULT]
-            results.append(result)
             self.telemetry.tool_calls.labels(known, result.status).inc()
             answer.tools.append({"name": name, "arguments": arguments, "status": result.status})
             answer.exchange.append(Message(role="tool", content=result.text[:MAX_RESULT], tool_call_id=call.id))
         return results
 
-    def _server_words(self, results: Sequence[CallResult], answer: Answer, language: Language) -> str:
-        """What the server says itself after a round: the question before a write, or why nothing could be done."""
-        proposal = next((result.proposal for result in results if result.proposal), None)
-        if proposal is not None:
-            answer.confirmation = proposal
-            what = self.toolset.asks(proposal, language)
-            return wording.question(what, proposal.code, self.toolset.proposals.lifetime_s, language)
-        refused = [result for result in results if result.reason]
-        if len(refused) == len(results) or any(result.write for result in refused):
-            return wording.reason(refused[0].reason or "failed", language)
-        return ""
+    async def _checked(self, text: str, answer: Answer, party: Party | None, language: Language) -> Checked:
+        """What of the model's text may leave; what was really read or done is looked up only if it claims anything."""
+        content = checked(text, language)
+        if content.withheld and party is not None:
+            reads = [facts_of(message.content) for message in answer.exchange if message.role == "tool"]
+            done = await asyncio.to_thread(self.toolset.done_for, party) if party.conversation is not None else []
+            content = checked(text, language, Known.of(reads, done))
+        self.telemetry.withheld.inc(content.withheld)
+        return content
 
 
 def customer_language(text: str) -> Language:
@@ -300,18 +305,3 @@ def customer_language(text: str) -> Language:
     so that Chinese in its last lines counts as Chinese."""
     tail = "\n".join([line for line in text.splitlines() if line.strip()][-2:])
     return "zh" if "zh" in (language_of(text), language_of(tail)) else "en"
-
-
-def _parsed(call: Call, fallback_id: str) -> ToolCall:
-    """A call with its arguments as an object; what is no object of plain JSON becomes one that no schema accepts."""
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", call.name)[:64] or "unknown"
-    return ToolCall(id=call.id or fallback_id, function=Function(name=name, arguments=_arguments(call.arguments)))
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    try:
-        arguments = json.loads(text) if len(text) <= MAX_ARGUMENTS else None
-        json.dumps(arguments, ensure_ascii=False, allow_nan=False).encode()  # neither NaN nor half a character
-    except (ValueError, RecursionError):
-        arguments = None
-    return arguments if isinstance(arguments, dict) else {"malformed": text[:200].encode("ascii", "replace").decode()}

@@ -1,49 +1,30 @@
-"""Holds back what a model must not say: sentences that claim that something was changed.
+"""Holds back what a model must not say: sentences that claim that something was done.
 
-The server words the outcomes of writes; a model that says "I have updated your address" has at best guessed.
-Detection is by patterns in two languages, on whole sentences. Not covered: claims spread over several sentences,
-other languages.
+The server words the outcomes of writes; a model that says "I have updated your address" has at best guessed. What is said
+to have been done by the agent never passes. What is said to be so ("your order is cancelled") passes where a tool said so
+in this very turn, or where it was done in this conversation and the sentence names the order.
+Detection is by patterns in two languages, on whole sentences. Not covered: claims spread over several sentences, promises
+("I will ..."), other languages, claims about a team's own tools that are worded as none of the eight is.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from data.schema import Language
 from serving import wording
+from serving.claim_patterns import CLAIMS, Kind
 
-# English: who did it, or what it was done to
-_DONE = (
-    "updated|changed|modified|corrected|edited|cancell?ed|refunded|returned|exchanged|submitted|processed|redirected|"
-    "rerouted|re-routed|rescheduled|replaced|issued|arranged|completed|created|filed|placed|set"
-)
-_CHANGED = "updated|changed|modified|corrected|redirected|rerouted|re-routed|replaced|submitted|filed"
-_OBJECT = (
-    "address|delivery|order|refund|return|exchange|invoice|recipient|phone|request|change|destination|shipment|"
-    "it|this|that|everything"
-)
-_ADVERBS = r"(?:\s+(?:just|now|already|successfully|also|gone ahead and))*"
-_BEEN = (
-    r"(?:(?:has|have|had)(?:\s+(?:now|just|already|successfully))*\s+been|was|were|(?:is|are|['’]s)\s+(?:now|already))"
-)
-_ENGLISH = (
-    rf"\b(?:i|we)(?:\s+have|\s*['’]ve|\s+had|\s*['’]d)?{_ADVERBS}\s+(?:{_DONE})\b",  # I have updated, we just changed
-    rf"\b(?:{_OBJECT})\s*{_BEEN}{_ADVERBS}\s+(?:{_CHANGED})\b",  # your address has been updated, it is now changed
-    rf"\b(?:successfully|just)\s+(?:{_DONE})\b",
-    r"\bnow\s+(?:goes|ships|be\s+delivered|be\s+sent|being\s+sent)\s+to\b",
-    r"^\W*(?:it['’]?s\s+|all\s+)?(?:done|all\s+set|completed|updated|changed)\b\W*$",
-)
-# Chinese: "已取消" alone is a status that a read may report; "已为您取消" is a claim
-_ZH_DONE = "修改|更改|更新|变更|改|换|取消|退款|退货|提交|办理|处理|设置|登记|申请|开具|撤销"
-_CHINESE = (
-    rf"已经?(?:成功)?[为帮给替](?:您|你)?[^！？；\n]{{0,40}}?(?:{_ZH_DONE})",
-    rf"(?:我|我们|这边|小客)(?:刚才?|刚刚)?已经?(?:成功)?[^！？；不没未\n]{{0,20}}?(?:{_ZH_DONE})",
-    rf"[为帮给替][您你][^！？；\n]{{0,40}}?(?:{_ZH_DONE})(?:好了?|完成|完毕|成功|了)",
-    r"(?:地址|收货人|电话|信息|订单)[^！？；不没未\n]{0,10}?已经?(?:成功)?被?(?:修改|更改|更新|变更|改为|改成|改好|换成)",
-    rf"(?:{_ZH_DONE})(?:好了|成功|完成了|完毕)(?!后|之后|以后|的话|吗|没)",
-    r"^\W*(?:已经?)?(?:完成|搞定|办好|改好|办妥)了?\W*$",
-    r"地址[^！？；不没未\n]{0,6}?[改换变][成为到]了",
-)
-_CLAIMS = re.compile("|".join(f"(?:{pattern})" for pattern in (*_ENGLISH, *_CHINESE)), re.IGNORECASE)
+# What a write lets be said, and of which order.
+_OF_TOOL: dict[str, tuple[Kind, ...]] = {
+    "update_delivery_address": ("address",),
+    "cancel_order": ("cancel", "refund"),
+    "create_return": ("return",),
+    "request_invoice": ("invoice",),
+    "transfer_to_human": ("human",),
+}
+
 _CONDITION = re.compile(
     r"\b(?:if|once|when|after|before|until|unless|whether|would|could|can)\b"
     r"|如果|若|一旦|等.{0,12}后|之后|以后|是否|可以|能否|需要",
@@ -51,6 +32,43 @@ _CONDITION = re.compile(
 )
 # A line break or a sentence's end; a full stop only before white space, so that 3.5 and "No.5" stay whole.
 _END = re.compile(r"(?<=[。！？!?；;\n])|(?<=\.)(?=\s)")
+_DATE = re.compile(r"\d{4}\s*[-/年]\s*\d{1,2}\s*[-/月]\s*\d{1,2}|¥\s*[\d.,]+|[\d.,]+\s*(?:元|yuan)")
+_NUMBER = re.compile(r"[A-Za-z0-9]*\d{4,}")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What may be said because it is so: kinds of outcome, each with its orders. `seen` was read in this turn, `done` was
+    done in this conversation; a hand-over is of no order."""
+
+    seen: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    done: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, reads: Collection[Mapping[str, Any]], writes: Collection[tuple[str, Mapping[str, Any]]] = ()
+    ) -> "Known":
+        """From what reads of this turn gave and from the writes that were done, tool and arguments."""
+        seen: dict[str, set[str]] = {}
+        for found in reads:
+            order = str(found.get("order_id", ""))
+            if found.get("status") == "cancelled":
+                seen.setdefault("cancel", set()).add(order)
+            if found.get("refunds"):
+                seen.setdefault("refund", set()).add(order)
+        done: dict[str, set[str]] = {}
+        for tool, arguments in writes:
+            for kind in _OF_TOOL.get(tool, ()):
+                done.setdefault(kind, set()).add(str(arguments.get("order_id", "")))
+        return cls(_frozen(seen), _frozen(done))
+
+    def bears_out(self, kind: Kind, sentence: str) -> bool:
+        """Whether a sentence may say this kind of outcome: all orders that it names are known to have it."""
+        named = set(_NUMBER.findall(_DATE.sub(" ", sentence)))
+        seen, done = self.seen.get(kind, frozenset()), self.done.get(kind, frozenset())
+        if not named:
+            return bool(seen) or "" in done
+        return named <= seen | done
 
 
 @dataclass(frozen=True)
@@ -70,24 +88,42 @@ def sentences(text: str) -> list[str]:
     return [part for part in _END.split(text) if part]
 
 
-def claims_write(sentence: str) -> bool:
-    """Whether a sentence says that something was changed. A condition ("once it has been changed, ...") does not."""
-    found = ((clause, claim) for clause in re.split("[,，。]", sentence) for claim in _CLAIMS.finditer(clause))
-    return any(not _CONDITION.search(clause, 0, claim.start()) for clause, claim in found)
+def claims_write(sentence: str, known: Known | None = None) -> bool:
+    """Whether a sentence says that something was done that is not known to be. A condition ("once it has been changed, ...")
+    does not."""
+    known = known or Known()
+    return any(kind == "any" or not known.bears_out(kind, sentence) for kind in _claims(sentence))
 
 
-def checked(text: str, language: Language) -> Checked:
+def checked(text: str, language: Language, known: Known | None = None) -> Checked:
     """The text without claims of writes; the server's own words stand where the first one stood."""
     kept: list[str] = []
     held = 0
     for sentence in sentences(text):
-        if not claims_write(sentence):
+        if not claims_write(sentence, known):
             kept.append(sentence)
             continue
         if not held:
             kept.append(_spaced(wording.withheld(language), kept, language))
         held += 1
     return Checked(tuple(kept), held)
+
+
+def _claims(sentence: str) -> Iterator[Kind]:
+    """The kinds of outcome that a sentence claims."""
+    at = 0
+    for clause in re.split("[,，。]", sentence):
+        for kind, pattern in CLAIMS:
+            for claim in pattern.finditer(clause):
+                # "if you ask for one, a colleague will call": a promise hangs on any condition before it
+                start = 0 if kind == "human" else at
+                if not _CONDITION.search(sentence, start, at + claim.start()):
+                    yield kind
+        at += len(clause) + 1
+
+
+def _frozen(orders: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
+    return {kind: frozenset(numbers) for kind, numbers in orders.items()}
 
 
 def _spaced(words: str, before: list[str], language: Language) -> str:

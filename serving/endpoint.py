@@ -30,7 +30,8 @@ from serving.relay import Relay
 from serving.settings import GatewaySettings
 from serving.telemetry import Telemetry
 from serving.tokenizer import ServedTokenizer
-from serving.toolset import Tool, Toolset
+from serving.tool import Tool
+from serving.toolset import Toolset
 from serving.traces import Traces
 from serving.turns import Turns
 from serving.window import Window
@@ -70,7 +71,7 @@ class Endpoint:
         )
         self.memory = Memory(self._conversations, bounds=settings.bounds)
         self.ratings = Ratings(self._conversations, release.digest, settings.bounds.retention_s)
-        self.answer_ids = AnswerIds(settings.customer_key)
+        self.answer_ids = AnswerIds(settings.customer_keys.signing.secret)
         self.traces = self._traces()
         turns, count = Turns(self._conversations, self.memory), count or tokenizer.count
         self._context, self._count = serve.context, count
@@ -173,7 +174,7 @@ class Endpoint:
         return Traces(
             settings.traces_uri,
             settings.trace_share,
-            settings.customer_key,
+            settings.customer_keys.signing.secret,
             lambda result: counter.labels(result).inc(),
         )
 

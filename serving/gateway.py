@@ -31,7 +31,8 @@ from serving.observation import Observed, observation
 from serving.openapi import ANSWERS, ERRORS, EXAMPLES, document
 from serving.protocol import ChatRequest
 from serving.settings import GatewaySettings
-from serving.toolset import TOOLS, Tool
+from serving.tool import Tool
+from serving.toolset import TOOLS
 from serving.web import SecurityHeaders, TrustedHosts, cors
 
 CLIENT_GONE = 499  # nginx's number for a client that closed the request; nobody reads this answer

@@ -25,6 +25,8 @@ CountTokens = Callable[[str], int]
 class ConversationTables(DeclarativeBase):
     """The tables of the agent's memory."""
 
+    revisions = "conversations"  # below serving/migrations
+
 
 class ConversationRow(ConversationTables):
     """One conversation and its owner."""

@@ -1,7 +1,8 @@
 """The shop's orders, seen through the eyes of one customer.
 
 A tool never gets the table: it gets `CustomerOrders`, in which other customers' orders do not exist. A foreign order
-and a missing one are therefore the same thing by construction. Not covered: payments, stock, returns.
+and a missing one are therefore the same thing by construction. What hangs on an order has a file of its own (`payments.py`,
+`deliveries.py`, `refunds.py`, `returns.py`, `invoices.py`). Not covered: stock.
 """
 
 from collections.abc import Iterable
@@ -10,9 +11,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 from sqlalchemy import JSON, String, select
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from data.schema import Language, Strict, Text, read_jsonl
+from serving.customer_visit import CustomerVisit
 from serving.database import Database
 
 Status = Literal["paid", "packed", "shipped", "delivered", "cancelled"]
@@ -20,7 +22,9 @@ BEFORE_SHIPPING: tuple[Status, ...] = ("paid", "packed")
 
 
 class ShopTables(DeclarativeBase):
-    """The tables that change together in one transaction: orders, proposals, writes."""
+    """The tables that change together in one transaction: orders and what hangs on them, proposals, writes."""
+
+    revisions = "shop"  # below serving/migrations
 
 
 class OrderRow(ShopTables):
@@ -72,16 +76,16 @@ class Refused(Exception):
 class CustomerOrders:
     """The orders of one customer within one transaction."""
 
-    def __init__(self, session: Session, customer: str, language: Language) -> None:
-        self._session, self._customer, self.language = session, customer, language
+    def __init__(self, visit: CustomerVisit) -> None:
+        self._visit, self.language = visit, visit.language
 
-    def find(self, order_id: str) -> Order:
-        """The order with this number.
+    def find(self, order_id: str, *, to_change: bool = False) -> Order:
+        """The order with this number; `to_change` keeps it as it is until the transaction ends.
 
         Raises:
             Refused: this customer has no such order.
         """
-        return _order(self._row(order_id))
+        return _order(self._row(order_id, to_change=to_change))
 
     def set_address(self, order_id: str, address: str) -> None:
         """Changes where an order that has not been shipped goes.
@@ -94,11 +98,24 @@ class CustomerOrders:
             raise Refused("too_late")
         row.address = address
 
+    def cancel(self, order_id: str) -> None:
+        """Cancels an order that has not been shipped; the money is another matter (`serving.refunds`).
+
+        Raises:
+            Refused: this customer has no such order, it is cancelled already, or it was shipped.
+        """
+        row = self._row(order_id, to_change=True)
+        if row.status == "cancelled":
+            raise Refused("already_cancelled")
+        if row.status not in BEFORE_SHIPPING:
+            raise Refused("too_late_to_cancel")
+        row.status = "cancelled"
+
     def _row(self, order_id: str, *, to_change: bool = False) -> OrderRow:
-        mine = select(OrderRow).where(OrderRow.order_id == order_id, OrderRow.customer_id == self._customer)
+        mine = select(OrderRow).where(OrderRow.order_id == order_id, OrderRow.customer_id == self._visit.customer)
         if to_change:  # on PostgreSQL nobody ships it meanwhile; a writer of SQLite is alone anyway
             mine = mine.with_for_update()
-        row = self._session.scalars(mine).one_or_none()
+        row = self._visit.session.scalars(mine).one_or_none()
         if row is None:
             raise Refused("no_such_order")
         return row

@@ -8,7 +8,7 @@ itself.
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +36,7 @@ class ProposalRow(ShopTables):
     state: Mapped[str] = mapped_column(String(16))  # open, executed, voided
     created_at: Mapped[float] = mapped_column(Float)
     expires_at: Mapped[float] = mapped_column(Float)
+    facts: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # what the rehearsal found; None in rows of old versions
 
 
 class WriteRow(ShopTables):
@@ -46,6 +47,7 @@ class WriteRow(ShopTables):
     idempotency_key: Mapped[str] = mapped_column(ForeignKey("proposals.id"), primary_key=True)
     outcome: Mapped[str] = mapped_column(String(64))  # done, or the reason of a refusal
     at: Mapped[float] = mapped_column(Float)
+    facts: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # what the execution gave, for who asks again
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Proposal:
     tool: str
     arguments: Mapping[str, Any]
     expires_at: float
+    facts: Mapping[str, Any] = field(default_factory=dict)  # fill the words around it
 
     def public(self) -> dict[str, Any]:
         """The form in which the `kefu` object shows it."""
@@ -87,7 +90,13 @@ class Proposals:
     def __init__(self, clock: Callable[[], float] = time.time, lifetime_s: float = LIFETIME_S) -> None:
         self._clock, self.lifetime_s = clock, lifetime_s
 
-    def open(self, session: Session, party: Party, tool: str, arguments: Mapping[str, Any]) -> Proposal:
+    def now(self) -> float:
+        """The time by which proposals expire, in seconds."""
+        return self._clock()
+
+    def open(
+        self, session: Session, party: Party, tool: str, arguments: Mapping[str, Any], facts: Mapping[str, Any]
+    ) -> Proposal:
         """Opens a proposal and voids the one before it: there is at most one for a customer and a conversation."""
         self.void(session, party)
         now = self._clock()
@@ -97,7 +106,8 @@ class Proposals:
             conversation_id=party.conversation or NO_CONVERSATION,
             tool=tool,
             arguments=dict(arguments),
-            code=f"{secrets.randbelow(9000) + 1000}",
+            facts=dict(facts),
+            code=self._new_code(session, party),
             state="open",
             created_at=now,
             expires_at=now + self.lifetime_s,
@@ -105,6 +115,14 @@ class Proposals:
         session.add(row)
         session.flush()
         return _proposal(row)
+
+    def _new_code(self, session: Session, party: Party) -> str:
+        """A code that none of this party's latest questions had: an old one, said again, never means a new question."""
+        latest = select(ProposalRow.code).where(*_of(party)).order_by(ProposalRow.created_at.desc()).limit(100)
+        used = set(session.scalars(latest))
+        while (code := f"{secrets.randbelow(9000) + 1000}") in used:
+            pass
+        return code
 
     def void(self, session: Session, party: Party) -> int:
         """Voids what is open for this party; returns how many were."""
@@ -131,14 +149,24 @@ class Proposals:
         )
         return bool(session.execute(take.values(state="executed")).rowcount == 1)  # type: ignore[attr-defined]
 
-    def record(self, session: Session, proposal: Proposal, outcome: str) -> None:
-        """Writes down how the execution ended."""
-        session.add(WriteRow(idempotency_key=proposal.id, outcome=outcome, at=self._clock()))
+    def record(self, session: Session, proposal: Proposal, outcome: str, facts: Mapping[str, Any]) -> Proposal:
+        """Writes down how the execution ended; gives the proposal with the facts that it ended with."""
+        session.add(WriteRow(idempotency_key=proposal.id, outcome=outcome, facts=dict(facts), at=self._clock()))
+        session.flush()
+        return replace(proposal, facts=facts)
 
-    def outcome(self, session: Session, proposal: Proposal) -> str | None:
+    def ended(self, session: Session, proposal: Proposal) -> tuple[Proposal, str] | None:
         """How an executed proposal ended, for a confirmation that arrives twice."""
         row = session.get(WriteRow, proposal.id)
-        return row.outcome if row else None
+        return (replace(proposal, facts=row.facts or {}), row.outcome) if row else None
+
+    def done(self, session: Session, party: Party) -> list[tuple[str, Mapping[str, Any]]]:
+        """The writes that were executed for this party, tool and arguments, so that they may be spoken of."""
+        executed = select(ProposalRow.tool, ProposalRow.arguments).join(
+            WriteRow, WriteRow.idempotency_key == ProposalRow.id
+        )
+        rows = session.execute(executed.where(*_of(party), WriteRow.outcome == "done"))
+        return [(tool, arguments) for tool, arguments in rows]
 
 
 def _of(party: Party) -> tuple[ColumnElement[bool], ...]:
@@ -147,4 +175,4 @@ def _of(party: Party) -> tuple[ColumnElement[bool], ...]:
 
 
 def _proposal(row: ProposalRow) -> Proposal:
-    return Proposal(row.id, row.code, row.tool, row.arguments, row.expires_at)
+    return Proposal(row.id, row.code, row.tool, row.arguments, row.expires_at, row.facts or {})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from data.errors import BadInput
+from serving.customer_keys import CustomerKeys
 from serving.database import database_url
 from serving.errors import Forbidden, Unauthorized
 from serving.identity import DEMO_CUSTOMER, customer_of
@@ -25,7 +26,7 @@ class GatewaySettings:
 
     release: Release
     engine_base_url: str  # without /v1
-    customer_key: bytes = field(repr=False)
+    customer_keys: CustomerKeys = field(repr=False)
     engine_model: str = "kefu"  # the name that the engine serves the model under
     shop_url: str = field(default_factory=lambda: database_url("shop.db"))
     conversations_url: str = field(default_factory=lambda: database_url("conversations.db"))
@@ -79,7 +80,7 @@ class GatewaySettings:
             if scope is not None and scope not in scopes:
                 raise Forbidden(f"this API key lacks the scope {scope}", code="missing_scope")
         token = headers.get("x-customer-token")
-        customer = customer_of(token, self.customer_key) if token else DEMO_CUSTOMER if self.demo else None
+        customer = customer_of(token, self.customer_keys) if token else DEMO_CUSTOMER if self.demo else None
         return Owner(customer, key)
 
     @property

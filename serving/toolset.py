@@ -1,107 +1,53 @@
-"""What the agent can do: plain typed functions, in one tuple; their JSON schemas derive from the signatures.
+"""What the agent can do: the tools, in one tuple, and how a call of one ends.
 
-The first parameter of a tool is the customer's own orders and is never part of its schema. A read runs at once. A
-write is rehearsed (run and rolled back, so that what cannot work is refused before anybody is asked), becomes a
-proposal, and runs when it is confirmed, once. `python -m serving.toolset` writes `data/tools.json`.
+A read runs at once. A write is rehearsed (run and rolled back, so that what cannot work is refused before anybody is
+asked), becomes a proposal, and runs when it is confirmed, once. Not covered: rounds and deadlines (`tool_calls.py`).
 """
 
-import inspect
-import json
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
-from jsonschema import Draft202012Validator
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from data.errors import BadInput
 from data.schema import Language
-from data.shop import dump_tools
+from serving.customer_visit import CustomerVisit
 from serving.database import Database
-from serving.orders import CustomerOrders, Refused
+from serving.lease import GivenUp, Lease
+from serving.orders import Refused
 from serving.proposals import Confirmation, Party, Proposal, Proposals
+from serving.tool import Tool
+from serving.tools.deliveries import TRACK_DELIVERY
+from serving.tools.facts import facts_of
+from serving.tools.hand_overs import TRANSFER_TO_HUMAN
+from serving.tools.invoices import REQUEST_INVOICE
+from serving.tools.orders import CANCEL_ORDER, QUERY_ORDER_STATUS, UPDATE_DELIVERY_ADDRESS
+from serving.tools.refunds import QUERY_REFUND_STATUS
+from serving.tools.returns import CREATE_RETURN
 
-MAX_ADDRESS = 300
-_JSON_TYPES: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
-
-
-def query_order_status(orders: CustomerOrders, order_id: Annotated[str, "order number"]) -> str:
-    """Look up the status of an order."""
-    order = orders.find(_number(order_id))
-    shown = ("order_id", "status", "courier", "tracking_no", "address")
-    facts = {name: getattr(order, name) for name in shown if getattr(order, name) is not None}
-    items = ", ".join(item.label(orders.language) for item in order.items)
-    return json.dumps({**facts, "items": items}, ensure_ascii=False)
-
-
-def update_delivery_address(
-    orders: CustomerOrders, order_id: Annotated[str, "order number"], new_addr: Annotated[str, "full new address"]
-) -> str:
-    """Change the delivery address of an order."""
-    address = new_addr.strip()
-    if not address or len(address) > MAX_ADDRESS:
-        raise Refused("bad_address")
-    orders.set_address(_number(order_id), address)
-    return json.dumps({"order_id": _number(order_id), "address": address}, ensure_ascii=False)
-
-
-@dataclass(frozen=True)
-class Tool:
-    """A function on offer. One with `asks` is a write: `asks` and `done` word it for the customer, before and after."""
-
-    function: Callable[..., str]
-    asks: Mapping[Language, str] | None = None
-    done: Mapping[Language, str] | None = None
-
-    @property
-    def name(self) -> str:
-        return self.function.__name__
-
-    @cached_property
-    def schema(self) -> dict[str, Any]:
-        """The tool in OpenAI's shape, from the function's signature and docstring."""
-        hints = get_type_hints(self.function, include_extras=True)
-        parameters = list(inspect.signature(self.function).parameters.values())[1:]
-        properties = {parameter.name: _property(hints[parameter.name]) for parameter in parameters}
-        required = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
-        function = {
-            "name": self.name,
-            "description": (inspect.getdoc(self.function) or self.name).splitlines()[0],
-            "parameters": {"type": "object", "properties": properties, "required": required},
-        }
-        return {"type": "function", "function": function}
-
-    @cached_property
-    def validator(self) -> Draft202012Validator:
-        """Checks arguments; what the schema does not name is refused."""
-        return Draft202012Validator({**self.schema["function"]["parameters"], "additionalProperties": False})
-
-
+# A release serves those of them that its recipe names; a team adds its own here.
 TOOLS: tuple[Tool, ...] = (
-    Tool(query_order_status),
-    Tool(
-        update_delivery_address,
-        asks={
-            "en": "change the delivery address of order {order_id} to: {new_addr}",
-            "zh": "把订单 {order_id} 的收货地址改为：{new_addr}",
-        },
-        done={
-            "en": "Done: order {order_id} now goes to: {new_addr}",
-            "zh": "已办好：订单 {order_id} 的收货地址已改为：{new_addr}",
-        },
-    ),
+    QUERY_ORDER_STATUS,
+    UPDATE_DELIVERY_ADDRESS,
+    TRACK_DELIVERY,
+    QUERY_REFUND_STATUS,
+    CREATE_RETURN,
+    CANCEL_ORDER,
+    REQUEST_INVOICE,
+    TRANSFER_TO_HUMAN,
 )
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class CallResult:
-    """How a call ended. `text` is for the model; the server words a refusal's `reason` and a write's `proposal`."""
+    """How a call ended. `text` is for the model; the server words the `reason` of one that did not work and a write's
+    `proposal`."""
 
-    status: Literal["ok", "proposed", "refused", "invalid"]
+    status: Literal["ok", "proposed", "refused", "invalid", "failed"]
     text: str
     reason: str | None = None
     proposal: Proposal | None = None
@@ -130,118 +76,142 @@ class Toolset:
                     f"the release's schema of {name} differs from this code's; run `make schemas` and release again"
                 )
 
-    def writes(self, name: str) -> bool:
-        """Whether a call of this tool changes something."""
-        return name in self._tools and self._tools[name].asks is not None
+    def find(self, name: str) -> Tool | None:
+        """The tool with this name, if it is on offer."""
+        return self._tools.get(name)
 
-    def call(self, name: str, arguments: object, party: Party | None) -> CallResult:
-        """Runs a read, or proposes a write, for a customer; without one (`party` is None) it asks them to sign in."""
-        tool = self._tools.get(name)
+    def call(self, name: str, arguments: object, party: Party | None, lease: Lease | None = None) -> CallResult:
+        """Runs a read, or proposes a write, for a customer; without one (`party` is None) it asks them to sign in.
+
+        Raises:
+            GivenUp: the lease was given up first, and nothing is proposed.
+        """
+        tool = self.find(name)
         if tool is None:
             return CallResult("invalid", f"There is no tool {name}. The tools are {', '.join(self._tools)}.")
-        problem = next(iter(tool.validator.iter_errors(arguments)), None)
+        problem = tool.problem(arguments)
         if problem is not None or not isinstance(arguments, Mapping):
-            return CallResult(
-                "invalid", f"Wrong arguments for {name}: {problem.message if problem else 'not an object'}"
-            )
+            return CallResult("invalid", problem or "not an object")
         if party is None:
-            return _refused("sign_in", tool)
+            return _unable("refused", "sign_in", tool)
+        canonical = tool.canonical(arguments)
         try:
-            return self._propose(tool, arguments, party) if tool.asks else self._read(tool, arguments, party)
+            return (
+                self._propose(tool, canonical, party, lease or Lease())
+                if tool.writes
+                else self._read(tool, canonical, party)
+            )
         except Refused as refusal:
-            reason = refusal.reason
-        except SQLAlchemyError:
-            reason = "failed"
-        return _refused(reason, tool)
+            return _unable("refused", refusal.reason, tool)
+        except GivenUp:
+            raise
+        except Exception as error:  # whatever a tool or its database does, the customer gets an answer
+            _tell(tool.name, error)
+            return _unable("failed", "failed", tool)
 
-    def confirm(self, confirmation: Confirmation, party: Party) -> tuple[Proposal | None, str]:
+    def confirm(
+        self, confirmation: Confirmation, party: Party, lease: Lease | None = None
+    ) -> tuple[Proposal | None, str]:
         """Executes the proposal that is confirmed, exactly once, and says how it ended: done, or a reason.
 
-        A confirmation that comes again gets the recorded outcome. Whatever is open and was not meant is voided.
+        A confirmation that comes again gets the recorded outcome. Whatever is open and was not meant is voided. What
+        failed is undone, stays open and may be confirmed again.
+
+        Raises:
+            GivenUp: the lease was given up first, and nothing is done.
         """
-        with self._database.write() as session:
-            proposal = self.proposals.find(session, party, confirmation)
-            if proposal is not None and self.proposals.claim(session, proposal):
-                outcome = self._execute(session, proposal, party)
-                self.proposals.record(session, proposal, outcome)
-                return proposal, outcome
-            self.proposals.void(session, party)
-            earlier = self.proposals.outcome(session, proposal) if proposal is not None else None
-            return (proposal, earlier) if earlier else (None, "gone")
+        proposal = None
+        try:
+            with self._database.write() as session:
+                proposal = self.proposals.find(session, party, confirmation)
+                ended: tuple[Proposal | None, str] | None = None
+                if proposal is not None:
+                    ended = self._once(session, proposal, party)
+                if ended is None:
+                    self.proposals.void(session, party)
+                    ended = (self.proposals.ended(session, proposal) if proposal else None) or (None, "gone")
+                (lease or Lease()).settle()
+            return ended
+        except GivenUp:
+            raise
+        except Exception as error:
+            _tell(proposal.tool if proposal else "confirm", error)
+            return self._found_out(proposal, error)
 
     def void(self, party: Party) -> int:
         """Voids what waits for this party's confirmation; returns how many proposals that were."""
         with self._database.write() as session:
             return self.proposals.void(session, party)
 
+    def done_for(self, party: Party) -> list[tuple[str, Mapping[str, Any]]]:
+        """The writes that were done for this party in this conversation, tool and arguments."""
+        with self._database.read() as session:
+            return self.proposals.done(session, party)
+
     def asks(self, proposal: Proposal, language: Language) -> str:
         """What a proposal would do, in the customer's words."""
-        asks = self._tools[proposal.tool].asks
-        assert asks is not None, "only writes become proposals"
-        return asks[language].format(**proposal.arguments)
+        return _filled(self._tools[proposal.tool].asks, proposal, language)
 
     def done(self, proposal: Proposal, language: Language) -> str:
         """What a proposal did, in the customer's words."""
-        done = self._tools[proposal.tool].done
-        assert done is not None, "only writes become proposals"
-        return done[language].format(**proposal.arguments)
+        return _filled(self._tools[proposal.tool].done, proposal, language)
 
     def _read(self, tool: Tool, arguments: Mapping[str, Any], party: Party) -> CallResult:
         with self._database.read() as session:
-            return CallResult("ok", tool.function(CustomerOrders(session, party.customer, party.language), **arguments))
+            return CallResult("ok", tool.run(self._visit(session, party), arguments))
 
-    def _propose(self, tool: Tool, arguments: Mapping[str, Any], party: Party) -> CallResult:
+    def _propose(self, tool: Tool, arguments: Mapping[str, Any], party: Party, lease: Lease) -> CallResult:
         with self._database.write() as session:
             rehearsal = session.begin_nested()
             try:
-                tool.function(CustomerOrders(session, party.customer, party.language), **arguments)
+                told = tool.run(self._visit(session, party), arguments)
             finally:
                 rehearsal.rollback()
-            canonical = {name: _canonical(name, value) for name, value in arguments.items()}
-            proposal = self.proposals.open(session, party, tool.name, canonical)
+            proposal = self.proposals.open(session, party, tool.name, arguments, facts_of(told))
+            lease.settle()
         return CallResult("proposed", "Not done yet: the customer was asked to confirm.", proposal=proposal)
 
-    def _execute(self, session: Session, proposal: Proposal, party: Party) -> str:
+    def _once(self, session: Session, proposal: Proposal, party: Party) -> tuple[Proposal, str] | None:
+        """Takes a proposal and executes it; None if it was taken before or has expired."""
+        if not self.proposals.claim(session, proposal):
+            return None
+        outcome, facts = "done", proposal.facts
         try:
             with session.begin_nested():
-                orders = CustomerOrders(session, party.customer, party.language)
-                self._tools[proposal.tool].function(orders, **proposal.arguments)
+                visit = self._visit(session, party, proposal.id)
+                facts = facts_of(self._tools[proposal.tool].run(visit, proposal.arguments))
         except Refused as refusal:
-            return refusal.reason
-        return "done"
+            outcome = refusal.reason
+        return self.proposals.record(session, proposal, outcome, facts), outcome
+
+    def _found_out(self, proposal: Proposal | None, error: Exception) -> tuple[Proposal | None, str]:
+        """What became of a confirmation whose transaction broke, its very commit perhaps."""
+        try:
+            with self._database.read() as session:
+                ended = self.proposals.ended(session, proposal) if proposal else None
+        except SQLAlchemyError:
+            return proposal, "unknown" if proposal else "failed"
+        if ended is None and proposal is not None and isinstance(error, DBAPIError) and error.connection_invalidated:
+            return proposal, "unknown"  # the server may be committing yet
+        return ended or (proposal, "failed")
+
+    def _visit(self, session: Session, party: Party, key: str | None = None) -> CustomerVisit:
+        return CustomerVisit(session, party.customer, party.language, party.conversation, key, self.proposals.now())
 
 
-def schemas(tools: Sequence[Tool] = TOOLS) -> list[dict[str, Any]]:
-    """The schemas of all tools, in order."""
-    return [tool.schema for tool in tools]
+def _unable(status: Literal["refused", "failed"], reason: str, tool: Tool) -> CallResult:
+    return CallResult(status, f"{status.capitalize()}: {reason}", reason, write=tool.writes)
 
 
-def _refused(reason: str, tool: Tool) -> CallResult:
-    return CallResult("refused", f"Refused: {reason}", reason, write=tool.asks is not None)
+def _filled(words: Mapping[Language, str] | None, proposal: Proposal, language: Language) -> str:
+    assert words is not None, "only writes become proposals"
+    return words[language].format_map({**proposal.facts, **proposal.arguments})
 
 
-def _number(order_id: str) -> str:
-    """An order number as customers and models write it, `#123456` say, in the form in which it is stored."""
-    return unicodedata.normalize("NFKC", order_id).strip().lstrip("#").strip()
-
-
-def _canonical(name: str, value: Any) -> Any:
-    """An argument as it will be shown, stored and executed."""
-    if not isinstance(value, str):
-        return value
-    return _number(value) if name == "order_id" else value.strip()
-
-
-def _property(hint: Any) -> dict[str, Any]:
-    annotated = get_origin(hint) is Annotated
-    kind, *notes = get_args(hint) if annotated else (hint,)
-    if get_origin(kind) is Literal:
-        schema: dict[str, Any] = {"type": "string", "enum": list(get_args(kind))}
-    else:
-        schema = {"type": _JSON_TYPES[kind]}
-    return {**schema, "description": notes[0]} if notes else schema
-
-
-if __name__ == "__main__":
-    target = Path(__file__).resolve().parent.parent / "data" / "tools.json"
-    target.write_text(dump_tools(schemas()), encoding="utf-8")
+def _tell(name: str, error: Exception) -> None:
+    """Logs a failure by its kind and place alone: a database's messages carry the customer's data."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
+    _LOG.error("tool %s failed: %s at %s", name, type(error).__name__, place)

@@ -10,7 +10,7 @@ from serving.database import Database
 from serving.gateway import create_app
 from serving.orders import OrderStore, ShopTables, read_orders
 from serving.settings import GatewaySettings
-from tests.serving.conftest import KEY, ROOT, make_release
+from tests.serving.conftest import KEYS, ROOT, make_release
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     settings = GatewaySettings(
         release=make_release(ArtifactStore(given.folder)),
         engine_base_url=f"http://127.0.0.1:{given.engine}",
-        customer_key=KEY,
+        customer_keys=KEYS,
         shop_url=shop,
         conversations_url=f"sqlite:///{given.folder}/conversations.db",
         predict_intent=False,  # it would be a second engine call, after the answer

@@ -20,6 +20,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from data.artifact import ArtifactStore
 from data.chat import INTENT_MAX_TOKENS
+from serving.customer_keys import CustomerKeys
 from serving.database import Database
 from serving.gateway import create_app
 from serving.identity import mint
@@ -29,7 +30,7 @@ from serving.release import Release
 from serving.settings import GatewaySettings
 
 ROOT = Path(__file__).resolve().parents[2]
-KEY = b"k" * 64
+KEYS = CustomerKeys.of(b"k" * 64)
 Reply = dict[str, Any] | Exception | httpx.Response | Callable[[dict[str, Any]], Any]
 
 
@@ -119,11 +120,11 @@ class Helpers:
 
     message = staticmethod(message)
     call = staticmethod(call)
-    key = KEY
+    keys = KEYS
 
     @staticmethod
     def token(customer: str, lifetime_s: int = 600) -> dict[str, str]:
-        return {"X-Customer-Token": mint(customer, KEY, lifetime_s)}
+        return {"X-Customer-Token": mint(customer, KEYS, lifetime_s)}
 
     @staticmethod
     def events(text: str) -> list[dict[str, Any]]:
@@ -206,7 +207,7 @@ def settings(release: Release, tmp_path: Path) -> GatewaySettings:
     return GatewaySettings(
         release=release,
         engine_base_url="http://engine",
-        customer_key=KEY,
+        customer_keys=KEYS,
         shop_url=f"sqlite:///{tmp_path}/shop.db",
         conversations_url=f"sqlite:///{tmp_path}/conversations.db",
     )

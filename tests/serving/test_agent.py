@@ -63,7 +63,7 @@ async def test_without_a_token_order_tools_ask_to_sign_in(chat: Any, engine: Any
 
 
 async def test_a_token_that_does_not_hold_is_401(chat: Any, h: Any) -> None:
-    for token in (h.token("demo", lifetime_s=-5), {"X-Customer-Token": "no"}):
+    for token in (h.token("demo", lifetime_s=-60), {"X-Customer-Token": "no"}):
         assert (await chat.post("hi", token)).status_code == 401
 
 
@@ -200,6 +200,20 @@ async def test_claims_of_writes_are_withheld(chat: Any, client: httpx.AsyncClien
     body = await chat("change it", h.token("demo"))
     assert body["choices"][0]["message"]["content"] == f"Sure. {wording.withheld('en')} Anything else?"
     assert "kefu_withheld_sentences_total 1.0" in (await client.get("/metrics")).text
+
+
+async def test_what_a_tool_said_in_this_turn_may_be_said(
+    chat: Any, client: httpx.AsyncClient, engine: Any, h: Any
+) -> None:
+    """A cancelled order may be called so once it was looked up, and only that one."""
+    said = "Order 640218 is cancelled. Order 55821 is cancelled."
+    engine.answer(said)
+    unread = await chat("and 640218?", h.token("demo"))
+    assert unread["choices"][0]["message"]["content"] == wording.withheld("en")
+    engine.say(h.message(None, tool_calls=[h.call(QUERY[0], {"order_id": "640218"})]), h.message(said))
+    read = await chat("and 640218?", h.token("demo"))
+    assert read["choices"][0]["message"]["content"] == f"Order 640218 is cancelled. {wording.withheld('en')}"
+    assert "kefu_withheld_sentences_total 3.0" in (await client.get("/metrics")).text
 
 
 async def test_thinking_is_off_and_hidden_unless_asked_for(chat: Any, engine: Any, h: Any) -> None:

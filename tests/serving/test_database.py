@@ -1,24 +1,20 @@
 """Databases: what cannot be opened says why; on PostgreSQL writes happen once and in order, however many come at a time."""
 
 import asyncio
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psycopg
 import pytest
-from sqlalchemy import make_url, select
+from sqlalchemy import select
 
 from data.errors import BadInput, EnvironmentLacks
 from data.schema import Message
+from serving.customer_visit import CustomerVisit
 from serving.database import Database
+from serving.demo_shop import seed_demo_shop
 from serving.engine import free_port
 from serving.memory import Bounds, ConversationTables, Memory, Owner
 from serving.orders import CustomerOrders, OrderRow, OrderStore, Refused, ShopTables, read_orders
@@ -28,45 +24,12 @@ from serving.tickets import Tickets
 from serving.toolset import Toolset
 from serving.turns import Turns
 from serving.window import Facts
+from tests.serving.postgresql import postgresql
 
+__all__ = ["postgresql"]  # a fixture
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = Party("demo", "c", "en")
 AT_ONCE = 8
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
-    """The URL of an empty PostgreSQL of our own; it refuses to run as root, so root lends it another user."""
-    folders = [Path(found).parent for found in [shutil.which("initdb")] if found]
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    assert folders, "the mark `services` needs PostgreSQL: apt-get install postgresql"
-    user = "nobody" if os.geteuid() == 0 else None
-    data, port = Path(tempfile.mkdtemp(prefix="kefu-postgresql-")), free_port()
-    if user:
-        shutil.chown(data, user)
-    setup = [str(folders[-1] / "initdb"), "-D", str(data), "-U", "kefu", "-A", "trust", "-E", "UTF8"]
-    subprocess.run(setup, user=user, cwd=data, check=True, stdout=subprocess.DEVNULL)
-    command = [str(folders[-1] / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(data)]
-    server = subprocess.Popen(command, user=user, cwd=data, stderr=subprocess.DEVNULL)
-    try:
-        url = f"postgresql+psycopg://kefu@127.0.0.1:{port}/postgres"
-        _wait(make_url(url).set(drivername="postgresql").render_as_string())
-        yield url
-    finally:
-        server.send_signal(signal.SIGINT)  # its fast way: does not wait for clients
-        server.wait(timeout=30)
-        shutil.rmtree(data)
-
-
-def _wait(url: str) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            psycopg.connect(url).close()
-            return
-        except psycopg.OperationalError:
-            assert time.monotonic() < deadline, "PostgreSQL did not start"
-            time.sleep(0.1)
 
 
 @pytest.fixture
@@ -95,6 +58,34 @@ def test_one_of_many_confirmations_writes(shop_database: Database) -> None:
 
 
 @pytest.mark.services
+@pytest.mark.parametrize(
+    ("name", "arguments", "reason"),
+    [
+        ("cancel_order", {"order_id": "123456"}, "already_cancelled"),
+        ("create_return", {"order_id": "31870", "reason": "too small"}, "already_returned"),
+        ("request_invoice", {"order_id": "55821", "title": "Hill Ltd"}, "already_invoiced"),
+        ("transfer_to_human", {"summary": "The lamp flickers."}, "already_waiting"),
+    ],
+)
+def test_of_many_conversations_that_confirm_the_same_write_one_does_it(
+    shop_database: Database, postgresql: str, name: str, arguments: dict[str, str], reason: str
+) -> None:
+    seed_demo_shop(postgresql)
+    toolset = Toolset(shop_database, Proposals())
+    parties = [Party("demo", f"c{number}", "en") for number in range(AT_ONCE)]
+    proposals = [toolset.call(name, arguments, party).proposal for party in parties]
+
+    def confirm(number: int) -> str:
+        proposal = proposals[number]
+        assert proposal is not None
+        return toolset.confirm(Confirmation(id=proposal.id), parties[number])[1]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        outcomes = list(pool.map(confirm, range(AT_ONCE)))
+    assert sorted(outcomes) == sorted(["done", *[reason] * (AT_ONCE - 1)])
+
+
+@pytest.mark.services
 def test_an_order_is_not_shipped_while_its_address_changes(shop_database: Database) -> None:
     changing, waits = threading.Event(), threading.Event()
 
@@ -109,14 +100,14 @@ def test_an_order_is_not_shipped_while_its_address_changes(shop_database: Databa
     with ThreadPoolExecutor(1) as pool:
         shipped = pool.submit(ship)
         with shop_database.write() as session:
-            CustomerOrders(session, "demo", "en").set_address("123456", "88 Hill Road")
+            CustomerOrders(CustomerVisit(session, "demo", "en")).set_address("123456", "88 Hill Road")
             changing.set()
             assert waits.wait(10)
             time.sleep(0.2)
             assert not shipped.done()
         shipped.result(10)
     with shop_database.write() as session, pytest.raises(Refused, match="too_late"):
-        CustomerOrders(session, "demo", "en").set_address("123456", "9 Late Street")
+        CustomerOrders(CustomerVisit(session, "demo", "en")).set_address("123456", "9 Late Street")
 
 
 @pytest.mark.services

@@ -18,7 +18,7 @@ from serving.gateway import create_app
 from serving.release import Release
 from serving.settings import GatewaySettings
 from serving.supervisor import Supervisor, supervised
-from tests.serving.conftest import KEY, listening
+from tests.serving.conftest import KEYS, listening
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 TOOL = {
@@ -55,7 +55,7 @@ def url(engine_url: str, release: Release, tmp_path_factory: pytest.TempPathFact
     settings = GatewaySettings(
         release=release,
         engine_base_url=engine_url,
-        customer_key=KEY,
+        customer_keys=KEYS,
         shop_url=f"sqlite:///{folder}/shop.db",
         conversations_url=f"sqlite:///{folder}/conversations.db",
         predict_intent=False,

@@ -12,9 +12,12 @@ import pytest
 from data.errors import BadInput
 from data.shop import Shop, dump_tools
 from serving.database import Database
+from serving.lease import GivenUp, Lease
 from serving.orders import CustomerOrders, Refused, ShopTables
 from serving.proposals import Confirmation, Party, Proposals
-from serving.toolset import TOOLS, Tool, Toolset, schemas
+from serving.schemas import main, schemas
+from serving.tool import Tool, one_line
+from serving.toolset import TOOLS, Toolset
 
 MOVE = {"order_id": "123456", "new_addr": " 北京路1号 "}
 DEMO = Party("demo", "c", "zh")
@@ -51,7 +54,28 @@ def writes(tmp_path: Path) -> list[tuple[Any, ...]]:
 
 def test_tools_json_is_what_the_functions_say() -> None:
     path = Shop.default().folder / "tools.json"
-    assert path.read_text(encoding="utf-8") == dump_tools(schemas()), "run `make schemas`"
+    assert path.read_text(encoding="utf-8") == dump_tools(schemas(list(Shop.default().tools))), "run `make schemas`"
+
+
+def test_the_default_shop_teaches_the_two_tools_of_the_requirement() -> None:
+    """They stand in every training row; another one changes every model."""
+    assert list(Shop.default().tools) == ["query_order_status", "update_delivery_address"]
+
+
+def test_schemas_are_written_for_the_listed_tools_named_ones_or_all(tmp_path: Path) -> None:
+    shop = Shop(folder=tmp_path, train=tmp_path, cases=tmp_path)
+    file = tmp_path / "tools.json"
+    file.write_text(dump_tools(schemas(["cancel_order"])), encoding="utf-8")
+
+    def written(*arguments: str) -> list[str]:
+        main(arguments, shop)
+        return [schema["function"]["name"] for schema in json.loads(file.read_text(encoding="utf-8"))]
+
+    assert written() == ["cancel_order"]
+    assert written("track_delivery", "query_order_status") == ["query_order_status", "track_delivery"]
+    assert written("--all") == [tool.name for tool in TOOLS]
+    with pytest.raises(BadInput, match="no tool order_pizza"):
+        written("order_pizza")
 
 
 def test_a_teams_own_tool_gets_its_schema_from_its_signature() -> None:
@@ -151,7 +175,7 @@ def test_what_became_impossible_is_refused_and_recorded(toolset: Toolset, databa
     assert writes(tmp_path) == [(proposal.id, "too_late")]
 
 
-def test_a_crash_in_the_middle_leaves_nothing_and_the_yes_can_come_again(
+def test_a_failure_in_the_middle_leaves_nothing_and_the_yes_can_come_again(
     database: Database, shop: Any, orders: Any, tmp_path: Path
 ) -> None:
     crashes = [True]
@@ -170,8 +194,7 @@ def test_a_crash_in_the_middle_leaves_nothing_and_the_yes_can_come_again(
     toolset = Toolset(database, Proposals(), [tool])
     proposal = toolset.call("update_delivery_address", MOVE, DEMO).proposal
     assert proposal is not None
-    with pytest.raises(RuntimeError):
-        toolset.confirm(Confirmation(id=proposal.id), DEMO)
+    assert toolset.confirm(Confirmation(id=proposal.id), DEMO) == (proposal, "failed")
     assert shop.all() == orders and not writes(tmp_path)
     assert toolset.confirm(Confirmation(id=proposal.id), DEMO)[1] == "done"
     assert shop.all()["123456"].address == "北京路1号"
@@ -188,5 +211,43 @@ def test_a_refused_write_leaves_no_trace_of_what_it_did_before(database: Databas
     assert shop.all() == orders
 
 
-def test_only_the_two_tools_are_on_offer() -> None:
-    assert [tool.name for tool in TOOLS] == ["query_order_status", "update_delivery_address"]
+def test_the_eight_tools_of_the_design_are_on_offer() -> None:
+    names = "query_order_status update_delivery_address track_delivery query_refund_status create_return cancel_order"
+    assert [tool.name for tool in TOOLS] == [*names.split(), "request_invoice", "transfer_to_human"]
+    reads = {"query_order_status", "track_delivery", "query_refund_status"}
+    assert {tool.name for tool in TOOLS if not tool.writes} == reads
+
+
+def test_a_tool_that_breaks_is_told_and_no_customers_data_is_logged(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leaky(orders: CustomerOrders, order_id: str) -> str:
+        """Break."""
+        raise ValueError(f"the courier does not know {orders.find(order_id).address}")
+
+    result = Toolset(database, Proposals(), [Tool(leaky)]).call("leaky", {"order_id": "123456"}, DEMO)
+    assert (result.status, result.reason) == ("failed", "failed") and "世纪大道" not in result.text
+    assert "tool leaky failed: ValueError at" in caplog.text and "世纪大道" not in caplog.text
+
+
+def test_a_lease_that_was_given_up_proposes_and_writes_nothing(
+    toolset: Toolset, shop: Any, orders: Any, tmp_path: Path
+) -> None:
+    late = Lease()
+    assert late.give_up()
+    with pytest.raises(GivenUp):
+        toolset.call("update_delivery_address", MOVE, DEMO, late)
+    assert toolset.confirm(Confirmation(), DEMO) == (None, "gone")
+    proposal = toolset.call("update_delivery_address", MOVE, DEMO).proposal
+    assert proposal is not None
+    with pytest.raises(GivenUp):
+        toolset.confirm(Confirmation(id=proposal.id), DEMO, late)
+    assert shop.all() == orders and not writes(tmp_path)
+    assert toolset.confirm(Confirmation(id=proposal.id), DEMO)[1] == "done"
+
+
+def test_a_text_cannot_forge_the_servers_question(toolset: Toolset) -> None:
+    forged = {"order_id": "123456", "new_addr": "1 Hill\n\nAll is well.\u202e Reply \u200byes\t to win"}
+    proposal = toolset.call("update_delivery_address", forged, DEMO).proposal
+    assert proposal is not None and proposal.arguments["new_addr"] == "1 Hill All is well. Reply yes to win"
+    assert one_line(" a\r\n b\x00\u2028c ") == "a b c"
