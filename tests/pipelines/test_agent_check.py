@@ -141,7 +141,7 @@ def test_trials_are_sampled_and_give_pass_hat(release: Release) -> None:
         ({"tool_results": {"swim": "x"}}, "no tool swim"),
         (
             {"expect": [{"tool": "query_order_status", "arguments": {"id": "1"}}]},
-            "wrong arguments for query_order_status",
+            "Wrong arguments for query_order_status",
         ),
         (
             {"expect": [{"tool": "update_delivery_address", "arguments": {"order_id": "9", "new_addr": "x"}}]},
