@@ -1,7 +1,7 @@
 """A tool: a plain typed function, the JSON schema that its signature makes, and the words around a write.
 
-The first parameter says what of the customer's the function works on (`serving.customer_visit`) and is never part of the schema.
-Not covered: which tools there are and how they are called (`serving/toolset.py`).
+The first parameter says what of the customer's the function works on (`serving.customer_visit`) and is never part of the
+schema. Not covered: which tools there are and how they are called (`serving/toolset.py`).
 """
 
 import inspect
