@@ -6,31 +6,32 @@ what may be read, what is written and what is said about it is decided here. Not
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from data.chat import INTENT_MAX_TOKENS, agent_messages, intent_messages, language_of, parse_intent, wire
+from data.chat import INTENT_MAX_TOKENS, agent_messages, intent_messages, parse_intent, wire
 from data.schema import Language, Message
 from serving import wording
 from serving.claims import Checked, Known, checked
 from serving.client import EngineClient
-from serving.completion import Completion, Usage
+from serving.completion import Completion
 from serving.consent import consent
 from serving.errors import BadRequest, ServiceError
 from serving.faq_cache import FaqCache
-from serving.memory import CountTokens, Owner
+from serving.memory import CountTokens
 from serving.observation import span
-from serving.proposals import Confirmation, Party, Proposal
+from serving.proposals import Confirmation, Party
 from serving.protocol import Thought
 from serving.reasoning import without_markup
 from serving.release import Release
 from serving.telemetry import Telemetry
-from serving.thinking import OFF, Decision, Thinking, intent_decides
+from serving.thinking import Decision, intent_decides
 from serving.tool_calls import ToolCalls, read_calls, words
 from serving.tools.facts import facts_of
 from serving.toolset import CallResult, Toolset
+from serving.turn import Answer, Turn
 from serving.turns import Turns
 from serving.window import Exchange, Facts, Window, exchanges_of
 
@@ -39,49 +40,6 @@ MAX_NOTES = 1000  # tokens
 MAX_RESULT = 2000  # characters of a tool's result
 _GREEDY: dict[str, Any] = {"temperature": 0.0}
 _THINKING: dict[str, Any] = {"temperature": 0.6, "top_p": 0.95}  # greedy thinking repeats itself without end
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One request to the agent. `messages` ends with what the customer says; `notes` is the caller's system text."""
-
-    messages: tuple[Message, ...]
-    owner: Owner
-    notes: str = ""
-    conversation_id: str | None = None
-    confirmation_id: str | None = None
-    thinking: Thinking = OFF
-    sampling: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def new(self) -> tuple[Message, ...]:
-        """The trailing messages of the customer."""
-        start = len(self.messages)
-        while start and self.messages[start - 1].role == "user":
-            start -= 1
-        return self.messages[start:]
-
-    @property
-    def text(self) -> str:
-        """The customer's last message."""
-        return self.messages[-1].content
-
-
-@dataclass
-class Answer:
-    """What the agent answers, and what there is to know about it."""
-
-    content: str
-    reasoning: str = ""
-    finish_reason: str = "stop"
-    usage: Usage = field(default_factory=Usage)
-    cache: dict[str, str] | None = None
-    tools: list[dict[str, Any]] = field(default_factory=list)
-    confirmation: Proposal | None = None
-    thinking: Thought | None = None
-    intent: str | None = None  # where it was asked for before the answer
-    from_model: bool = False  # worded by the model, so that an intent is worth asking for
-    exchange: list[Message] = field(default_factory=list)  # calls and results on the way, for the memory
 
 
 @dataclass(frozen=True)
@@ -106,7 +64,7 @@ class Agent:
             EngineUnavailable, EngineTimeout: the engine did not answer.
         """
         self._check_lengths(turn)
-        language = customer_language(turn.text)
+        language = turn.language
         customer = turn.owner.customer
         party = Party(customer, turn.conversation_id, language) if customer else None
         try:
@@ -298,10 +256,3 @@ class Agent:
             content = checked(text, language, Known.of(reads, done))
         self.telemetry.withheld.inc(content.withheld)
         return content
-
-
-def customer_language(text: str) -> Language:
-    """The language to answer in. Clients that pack a history into one message end it with what the customer says now,
-    so that Chinese in its last lines counts as Chinese."""
-    tail = "\n".join([line for line in text.splitlines() if line.strip()][-2:])
-    return "zh" if "zh" in (language_of(text), language_of(tail)) else "en"

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from serving.admission import require_context
-from serving.agent import Agent, Answer, Turn
+from serving.agent import Agent
 from serving.answer_ids import AnswerIds
 from serving.claims import sentences
 from serving.client import EngineClient
@@ -33,6 +33,7 @@ from serving.tokenizer import ServedTokenizer
 from serving.tool import Tool
 from serving.toolset import Toolset
 from serving.traces import Traces
+from serving.turn import Answer, Turn
 from serving.turns import Turns
 from serving.window import Window
 

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from serving import wording
-from serving.agent import MAX_ROUNDS, customer_language
+from serving.agent import MAX_ROUNDS
 from serving.gateway import create_app
+from serving.turn import customer_language
 
 QUERY = ("query_order_status", {"order_id": "123456"})
 MOVE = ("update_delivery_address", {"order_id": "123456", "new_addr": "北京路1号"})

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from data.schema import Message
-from serving.agent import Answer, Turn
 from serving.memory import Owner
 from serving.proposals import Confirmation, Party, Proposal
 from serving.release import Release
 from serving.toolset import TOOLS
+from serving.turn import Answer, Turn
 from tests.serving.attacked import PowerCut, Script, Shop, effect
 
 MINE = ("123456", "55821", "88213", "700418", "31870", "72450", "91806", "640218")
