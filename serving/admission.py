@@ -4,7 +4,6 @@ Not covered: who may come in (`serving/door.py`), the length of one customer's m
 """
 
 import asyncio
-import json
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -67,7 +66,7 @@ async def require_context(request: ChatRequest, context: int, count: CountTokens
         BadRequest: it is too long.
     """
     parts = [message.content if isinstance(message.content, str) else "" for message in request.messages]
-    parts += [json.dumps(tool, ensure_ascii=False) for tool in request.tools or request.functions or ()]
+    parts += [tool.model_dump_json(exclude_none=True) for tool in request.tools or request.functions or ()]
     if sum(len(part.encode()) for part in parts) <= context:
         return
     tokens = await asyncio.to_thread(lambda: sum(count(part) for part in parts))

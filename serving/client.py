@@ -62,7 +62,7 @@ class EngineClient:
             if not isinstance(body, dict):
                 raise EngineUnavailable("the engine's answer is not a JSON object")
             self._saw(True)
-            spent(Usage.of(body.get("usage")).total)
+            spent(_counted(body).total)
             body = _kept_up(body)
             _note(seen, body, "message")
         return body
@@ -87,7 +87,7 @@ class EngineClient:
                 if data:
                     self._saw(True)
                     chunk = _chunk(data)
-                    known = Usage.of(chunk.get("usage")).total or tokens + 1  # one a chunk, until the engine says
+                    known = _counted(chunk).total or tokens + 1  # one a chunk, until the engine says
                     spent(known - tokens)
                     tokens = known
                     _note(seen, chunk, "delta")
@@ -183,12 +183,17 @@ async def _before(deadline: float, lines: AsyncIterator[str]) -> AsyncIterator[s
 
 def _note(seen: Span, body: Mapping[str, Any], part: Literal["message", "delta"]) -> None:
     """Tells a span what an engine said, as far as it is text, and what it counted; a body of another form says nothing."""
-    choices, counted = body.get("choices"), body.get("usage")
-    usage = Usage.of(counted)
+    choices, usage = body.get("choices"), _counted(body)
     said = choices[0].get(part) if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else None
     content = said.get("content") if isinstance(said, Mapping) else None
     seen.outputs = (seen.outputs or "") + (content if isinstance(content, str) else "")
     seen.tokens = (usage.prompt or seen.tokens[0], usage.completion or seen.tokens[1])
+
+
+def _counted(body: Mapping[str, Any]) -> Usage:
+    """The tokens that a body tells; none where it tells them in another form, which is for its reader to refuse."""
+    usage = body.get("usage")
+    return Usage.of(usage if isinstance(usage, Mapping) else None)
 
 
 def _chunk(data: str) -> dict[str, Any]:

@@ -28,9 +28,9 @@ class Usage:
         )
 
     @classmethod
-    def of(cls, usage: Any) -> "Usage":
-        """From OpenAI's shape; what is missing, or of another shape, is zero."""
-        usage = usage if isinstance(usage, Mapping) else {}
+    def of(cls, usage: Mapping[str, Any] | None) -> "Usage":
+        """From OpenAI's shape; missing is zero."""
+        usage = usage or {}
         read, wrote = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
         return cls(
             usage.get("prompt_tokens") or 0,

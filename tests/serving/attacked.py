@@ -25,7 +25,10 @@ from serving.orders import ShopTables
 from serving.proposals import Proposal, Proposals
 from serving.release import Release
 from serving.telemetry import Telemetry
+from serving.tokenizer import ServedTokenizer
 from serving.toolset import TOOLS, Toolset
+from serving.turns import Turns
+from serving.window import Window
 
 NOW = 1_790_000_000.0
 TABLES = ("orders", "payments", "deliveries", "refunds", "returns", "invoices", "hand_overs")
@@ -56,8 +59,9 @@ class Shop:
         self.seen = ""
         engine = EngineClient("http://engine", "kefu", 10, httpx.MockTransport(self.reply))
         toolset = Toolset(self.database, Proposals(lambda: self.now), TOOLS)
-        memory, telemetry = Memory(self.talks), Telemetry()
-        self.agent = Agent(release, engine, toolset, memory, FaqCache(()), telemetry, len)
+        turns, serve = Turns(self.talks, Memory(self.talks)), release.recipe.serve
+        window = Window(ServedTokenizer.of(release), serve.history, serve.context, release.tools)
+        self.agent = Agent(release, engine, toolset, turns, FaqCache(()), Telemetry(), len, window)
         self.pool = ThreadPoolExecutor(4)
         self.figures: Counter[str] = Counter()
 

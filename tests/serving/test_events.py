@@ -82,11 +82,11 @@ async def test_the_endpoint_keeps_a_slow_stream_alive(
     settings: GatewaySettings, engine: Any, shop: Any, h: Any, tools: Any
 ) -> None:
     async def slow(_body: dict[str, Any]) -> Any:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
         return h.message("Here you are.") if slow_enough else httpx.ReadTimeout("slow")
 
     engine.say(slow)
-    app = create_app(dataclasses.replace(settings, keep_alive_s=0.03), transport=httpx.MockTransport(engine))
+    app = create_app(dataclasses.replace(settings, keep_alive_s=0.05), transport=httpx.MockTransport(engine))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://kefu") as client:
         body = {"model": "kefu", "messages": [{"role": "user", "content": "well?"}], "stream": True, "tools": tools}
         slow_enough = True
