@@ -16,11 +16,12 @@ from typing import Literal, get_args
 
 from sqlalchemy import Float, String, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from data.errors import BadInput
 from serving.database import Database
 from serving.errors import Unavailable
+from serving.memory import ConversationTables
 
 Scope = Literal["chat", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -32,11 +33,7 @@ USE_NOTED_EVERY_S = 60.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-class KeyTables(DeclarativeBase):
-    """The table of API keys."""
-
-
-class KeyRow(KeyTables):
+class KeyRow(ConversationTables):
     """One key; the secret itself is kept nowhere. Times are seconds since 1970."""
 
     __tablename__ = "api_keys"
@@ -95,7 +92,7 @@ class KeyStore:
         Raises:
             BadInput, EnvironmentLacks: as `Database.open`.
         """
-        return cls(Database.open(url, KeyTables))
+        return cls(Database.open(url, ConversationTables))
 
     def create(
         self, name: str, scopes: Collection[str] = ("chat",), lifetime_s: float | None = None

@@ -19,7 +19,7 @@ from serving import door
 from serving.database import Database
 from serving.errors import Forbidden, Unauthorized
 from serving.gateway import create_app
-from serving.keys import SCOPES, KeyStore, KeyTables, Scope
+from serving.keys import SCOPES, ConversationTables, KeyStore, Scope
 from serving.limits import Allowance
 from serving.settings import GatewaySettings
 
@@ -32,7 +32,7 @@ Open = Callable[..., contextlib.AbstractAsyncContextManager[httpx.AsyncClient]]
 @pytest.fixture
 def keys(settings: GatewaySettings, shop: Any) -> Iterator[KeyStore]:
     """Stored keys, read anew for each request; closed by the endpoint too, where there is one."""
-    store = KeyStore(Database.open(settings.conversations_url, KeyTables), refresh_s=0.0)
+    store = KeyStore(Database.open(settings.conversations_url, ConversationTables), refresh_s=0.0)
     yield store
     store.close()
 
@@ -99,7 +99,7 @@ def test_scopes_are_asked_for_where_keys_are(settings: GatewaySettings, keys: Ke
 def test_a_key_opens_exactly_what_its_scopes_say_while_it_lives(
     settings: GatewaySettings, scopes: set[Scope], wanted: Scope | None, lifetime_s: float | None, revoked: bool
 ) -> None:
-    keys = KeyStore(Database.open("sqlite://", KeyTables))
+    keys = KeyStore(Database.open("sqlite://", ConversationTables))
     keys.create("another", SCOPES)
     _, secret = keys.create("web", scopes, lifetime_s)
     if revoked:

@@ -16,7 +16,7 @@ from data.errors import BadInput
 from serving import keys
 from serving.database import Database
 from serving.errors import Unavailable
-from serving.keys import GRACE_S, KeyStore, KeyTables, fingerprint
+from serving.keys import GRACE_S, ConversationTables, KeyStore, fingerprint
 
 
 class Clock:
@@ -37,7 +37,7 @@ def clock() -> Clock:
 @pytest.fixture
 def store(tmp_path: Path, clock: Clock) -> Iterator[KeyStore]:
     """Keys that are read anew at each refresh."""
-    store = KeyStore(Database.open(f"sqlite:///{tmp_path}/keys.db", KeyTables), clock, refresh_s=0.0)
+    store = KeyStore(Database.open(f"sqlite:///{tmp_path}/keys.db", ConversationTables), clock, refresh_s=0.0)
     yield store
     store.close()
 
@@ -156,7 +156,7 @@ class KeysMachine(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.clock = Clock()
-        self.store = KeyStore(Database.open("sqlite://", KeyTables), self.clock, refresh_s=0.0)
+        self.store = KeyStore(Database.open("sqlite://", ConversationTables), self.clock, refresh_s=0.0)
         self.ends: dict[str, tuple[str, float]] = {}  # by secret: name, when it ends
 
     def teardown(self) -> None:

@@ -204,3 +204,26 @@ def test_on_postgresql_a_database_of_the_time_before_is_taken_over_once(empty: A
     agrees(engine, "shop")
     with engine.connect() as connection:
         assert connection.execute(text("SELECT address FROM orders")).scalar() == "1 Hill Road"
+
+
+def test_conversations_of_before_get_their_exchanges_and_sizes(made: Engine) -> None:
+    said = ['{"role":"user","content":"hi"}', '{"role":"assistant","content":"你好"}', '{"role":"user","content":"?"}']
+    with made.begin() as connection:
+        for statement in (
+            "CREATE TABLE conversations (id VARCHAR(128) NOT NULL, customer VARCHAR(128) NOT NULL, "
+            "api_key VARCHAR(64) NOT NULL, created_at FLOAT NOT NULL, PRIMARY KEY (id))",
+            "CREATE TABLE turns (conversation_id VARCHAR(128) NOT NULL, position INTEGER NOT NULL, message TEXT NOT NULL, "
+            "PRIMARY KEY (conversation_id, position), FOREIGN KEY(conversation_id) REFERENCES conversations (id))",
+            "INSERT INTO conversations VALUES ('c', 'demo', '', 7.0), ('empty', '', '', 8.0)",
+        ):
+            connection.execute(text(statement))
+        for position, message in enumerate(said):
+            connection.execute(text("INSERT INTO turns VALUES ('c', :at, :told)"), {"at": position, "told": message})
+    upgrade(made, "conversations")
+    agrees(made, "conversations")
+    with made.connect() as connection:
+        rows = connection.execute(text("SELECT id, used_at, turns, kept, size FROM conversations ORDER BY id")).all()
+        assert rows == [("c", 7.0, 3, 3, sum(len(message.encode()) for message in said)), ("empty", 8.0, 0, 0, 0)]
+        assert connection.execute(text("SELECT exchange, message FROM turns ORDER BY position")).all() == [
+            (start, message) for start, message in zip((0, 0, 2), said, strict=True)
+        ]

@@ -1,4 +1,4 @@
-"""When a conversation was last used and how large it is, its exchanges and what they settled, whose turn it is, feedback."""
+"""When a conversation was last used and how large it is, its exchanges and what they settled; turns, feedback, API keys."""
 
 import json
 
@@ -29,6 +29,16 @@ def upgrade() -> None:
         sa.Column("good_until", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("conversation_id", "number"),
         sa.UniqueConstraint("holder"),
+    )
+    op.create_table(
+        "api_keys",
+        sa.Column("name", sa.String(length=64), primary_key=True),
+        sa.Column("digest", sa.String(length=64), nullable=False, unique=True),
+        sa.Column("scopes", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=True),
+        sa.Column("last_used_at", sa.Float(), nullable=True),
+        sa.Column("revoked_at", sa.Float(), nullable=True),
     )
     with op.batch_alter_table("conversations") as conversations:
         conversations.add_column(sa.Column("used_at", sa.Float(), nullable=True))
