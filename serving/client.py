@@ -145,6 +145,7 @@ class EngineClient:
             response = await self._transport.handle_async_request(request)
             await response.aread()
         except (httpx.HTTPError, ValueError):
+            self._saw(False)
             return ""
         return response.text if response.status_code == httpx.codes.OK else ""
 

@@ -1,6 +1,7 @@
 """The real gateway before an engine that speaks vLLM's wire: a release that delivers what is said, and one that cannot."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,19 @@ def says(body: dict[str, Any]) -> str:
     return "I wonder" if thinking else f"One moment.\n{CALL}\n<tool_call>\n{{"
 
 
-def test_the_gateway_delivers_what_is_said(quantized: Quantized, recipe: Recipe, tmp_path: Path) -> None:
+def test_the_gateway_delivers_what_is_said(
+    quantized: Quantized, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = tmp_path / "room"
+    room.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(room))
     with served(RawEngine(says).respond) as url:
         found = conform(url, "candidate", quantized, Shop.default(), recipe, cells=FEW)
     assert found.failures == () and found.cells == 2 * len(FEW)
     assert {"calls", "broken call", "reasoning", "text"} <= found.evidence.keys()
     keep(tmp_path, found)
     assert conformance_of(Report(tmp_path)) == found
-    assert not list(tmp_path.parent.rglob("shop.db"))
+    assert not list(room.iterdir())  # its databases went with it
 
 
 def test_an_engine_that_loses_streamed_calls_is_named(quantized: Quantized, recipe: Recipe) -> None:

@@ -26,7 +26,8 @@ class RawEngine:
         if path == "/detokenize":
             return json.dumps({"prompt": bytes(body["tokens"]).decode()})
         if path == "/v1/completions":
-            text = self._says(json.loads(bytes(body["prompt"])))
+            told = body["prompt"]  # a text asks whether the engine is ready
+            text = "" if isinstance(told, str) else self._says(json.loads(bytes(told)))
             return json.dumps({"choices": [{"index": 0, "text": text, "finish_reason": "stop"}]})
         return self._chat(body)
 

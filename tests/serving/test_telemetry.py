@@ -164,9 +164,10 @@ async def test_a_bug_is_logged_by_its_place_alone(
     assert "Zofia" not in log.read_text(encoding="utf-8")
 
 
-def test_what_libraries_warn_of_comes_along_without_their_words(log: Path) -> None:
+def test_what_libraries_warn_of_comes_along_without_their_words(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import logging
 
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)  # as `kefu serve` has it: with log_config=None
     logging.getLogger("some.library").warning("could not send to %s", "Zofia")
     logging.getLogger("uvicorn.error").error("Invalid HTTP request received.")
     one, other = lines(log)
