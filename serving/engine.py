@@ -174,6 +174,8 @@ def engine_arguments(
     arguments += ["--max-model-len", str(serve.context), "--max-num-seqs", str(engine.max_num_seqs)]
     arguments += ["--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--reasoning-parser", "qwen3"]
     arguments += ["--default-chat-template-kwargs", json.dumps({"enable_thinking": False})]
+    # else a model may fill its answer with blanks, which every schema allows
+    arguments += ["--structured-outputs-config", json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})]
     arguments += ["--generation-config", "vllm", "--shutdown-timeout", "20", "--no-enable-log-requests"]
     arguments += ["--enable-prefix-caching", "--enable-prompt-tokens-details"]  # and what it saved is told in the usage
     if hardware.gpu:

@@ -37,7 +37,9 @@ async def events(chunks: Awaitable[Chunks], keep_alive_s: float, told: OnError) 
         yield DONE
     finally:
         pump.cancel()
-        await asyncio.gather(pump, return_exceptions=True)
+        # shielded: whoever cancels us may do so again and again, which would end the pump in the middle of closing the engine's
+        # answer
+        await asyncio.shield(asyncio.gather(pump, return_exceptions=True))
 
 
 def event(value: dict[str, Any]) -> str:

@@ -199,7 +199,7 @@ async def _begun(request: Request, work: "asyncio.Future[Any]", patience_s: floa
 
 async def _stop(work: "asyncio.Future[Any]") -> None:
     work.cancel()
-    await asyncio.gather(work, return_exceptions=True)
+    await asyncio.shield(asyncio.gather(work, return_exceptions=True))  # a second cancellation must not end its closing
 
 
 async def _disconnected(request: Request) -> None:
