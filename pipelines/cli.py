@@ -4,6 +4,7 @@ Groups of commands have a file each (`pipelines/cli_*.py`). Heavy modules are im
 `kefu --help` answers at once.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,14 @@ import typer
 
 from pipelines.answer import answering
 from pipelines.cli_data import app as data_app
+from pipelines.cli_faq import app as faq_app
 from pipelines.cli_options import Data, Json, RecipePath
 from pipelines.screen import screen
 from recipes.recipe import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from pipelines.rollout import Rollout
+    from serving.release import Release
 
 app = typer.Typer(
     name="kefu",
@@ -25,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(faq_app, name="faq")
 
 EMBEDDED = RECIPES / "smollm2-135m.yaml"
 Model = Annotated[str, typer.Option("--model", help="champion, previous, challenger, a version number, or a folder.")]
@@ -116,7 +120,8 @@ def serve(
         resolved = _rollout().resolve(model)
         if resolved.stale:
             screen().print("[yellow]MLflow does not answer: serving the last verified champion, marked stale[/]")
-        run(Endpoint(resolved, host, port, demo, mechanics, any_path, engine_url))
+        again = partial(_resolved_again, model)
+        run(Endpoint(resolved, host, port, demo, mechanics, any_path, engine_url, again))
         answer.body = {"status": "stopped", "version": resolved.version, "digest": resolved.release.digest}
 
 
@@ -222,6 +227,10 @@ def _rollout() -> "Rollout":
     from pipelines.rollout import Rollout
 
     return Rollout(Registry.open())
+
+
+def _resolved_again(model: str) -> "Release":
+    return _rollout().resolve(model).release
 
 
 def _at_keyboard() -> bool:

@@ -6,7 +6,7 @@ Not covered: swapping the release while serving.
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -24,6 +24,7 @@ from serving.engine import Engine, require_port, running_engine
 from serving.hardware import Hardware
 from serving.identity import customer_key
 from serving.orders import OrderStore, ShopTables, read_orders
+from serving.release import Release
 from serving.settings import GatewaySettings
 
 GRACE_S = 20  # for streams that are open when the endpoint is told to stop
@@ -40,6 +41,7 @@ class Endpoint:
     mechanics: bool = False
     any_path: bool = False
     engine_url: str | None = None  # an engine elsewhere, instead of our own
+    champion: Callable[[], Release] | None = None  # the release that should serve now, asked again for a new FAQ
 
     def check(self) -> None:
         """Refuses, before anything is started, what must not or cannot be served.
@@ -105,6 +107,7 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
             demo=endpoint.demo,
             api_keys=tuple(filter(None, os.environ.get("KEFU_API_KEYS", "").split(","))),
             stale=endpoint.resolved.stale,
+            champion=endpoint.champion,
         )
         if endpoint.demo:
             seed_demo_orders(settings.shop_url)

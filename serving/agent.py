@@ -18,7 +18,9 @@ from serving.claims import checked
 from serving.client import Completion, EngineClient, Usage
 from serving.consent import consent
 from serving.errors import BadRequest, ServiceError
-from serving.faq_cache import FaqCache
+from serving.faq_cache import FaqCache, Lookup
+from serving.faq_guards import Setting
+from serving.faq_tally import Tally
 from serving.memory import CountTokens, Memory, Owner, window
 from serving.proposals import Party, Proposal
 from serving.reasoning import without_markup
@@ -86,6 +88,7 @@ class Agent:
     toolset: Toolset
     memory: Memory
     faq: FaqCache
+    tally: Tally
     telemetry: Telemetry
     count: CountTokens
 
@@ -104,7 +107,7 @@ class Agent:
         language = customer_language(turn.text)
         customer = turn.owner.customer
         party = Party(customer, turn.conversation_id, language) if customer else None
-        answer = await self._confirm(turn, party, language) or self._from_faq(turn)
+        answer = await self._confirm(turn, party, language) or await self._from_faq(turn, history)
         if answer is None:
             messages = (*history, *turn.new) if turn.conversation_id is not None else turn.messages
             answer = await self._converse(turn, messages, party, language)
@@ -159,12 +162,22 @@ class Agent:
         done = {"name": proposal.tool, "arguments": dict(proposal.arguments), "status": "done"}
         return Answer(self.toolset.done(proposal, language), tools=[done])
 
-    def _from_faq(self, turn: Turn) -> Answer | None:
+    async def _from_faq(self, turn: Turn, history: Sequence[Message]) -> Answer | None:
         if turn.notes:
             return None
-        entry = self.faq.lookup(turn.text)
-        self.telemetry.faq.labels("hit" if entry else "miss").inc()
-        return Answer(entry.answer, cache={"kind": "exact", "id": entry.id}) if entry else None
+        found = self.faq.exact(turn.text)
+        if found is None:
+            earlier = (*history, *turn.new[:-1]) if turn.conversation_id is not None else turn.messages[:-1]
+            near = self.faq.matcher is not None
+            lookup, setting = self.faq.lookup, Setting(earlier)
+            found = await asyncio.to_thread(lookup, turn.text, setting) if near else Lookup("miss")
+        self.telemetry.faq.labels(found.kind).inc()
+        if found.near is not None:
+            self.tally.near_miss(turn.text, found.near.entry, found.near.probability, found.near.objections)
+        if found.entry is None:
+            return None
+        self.tally.hit(found.entry, found.kind)
+        return Answer(found.entry.answer, cache=found.public())
 
     async def _converse(
         self, turn: Turn, messages: Sequence[Message], party: Party | None, language: Language

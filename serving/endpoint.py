@@ -5,6 +5,7 @@ Not covered: routes, status codes, server-sent events (`serving/gateway.py`).
 
 import asyncio
 import contextlib
+import dataclasses
 import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -18,7 +19,8 @@ from serving.claims import sentences
 from serving.client import EngineClient
 from serving.database import Database
 from serving.errors import NotFound
-from serving.faq_cache import FaqCache
+from serving.faq_opening import OpenedFaq, open_faq, require_same_but_faq
+from serving.faq_tally import Tally
 from serving.memory import ConversationTables, CountTokens, Memory, Owner
 from serving.orders import ShopTables
 from serving.proposals import Proposals
@@ -28,6 +30,7 @@ from serving.relay import Relay
 from serving.release import Release
 from serving.settings import GatewaySettings
 from serving.telemetry import Telemetry
+from serving.told import Told, cache_headers
 from serving.toolset import Tool, Toolset
 
 Chunks = AsyncIterator[dict[str, Any]]
@@ -55,13 +58,13 @@ class Endpoint:
         self._shop = Database.open(settings.shop_url, ShopTables)
         toolset = Toolset(self._shop, Proposals(), [tool for tool in tools if tool.name in served])
         toolset.require(release.tools)
-        faq, count = FaqCache(release.faq), count or token_counter(release)
+        self.faq, self.tally, count = open_faq(release, settings.embedder), Tally(), count or token_counter(release)
         self._conversations = Database.open(settings.conversations_url, ConversationTables)
         self.engine = EngineClient(
             settings.engine_base_url, settings.engine_model, settings.engine_timeout_s, transport
         )
         memory = Memory(self._conversations)
-        self._agent = Agent(release, self.engine, toolset, memory, faq, self.telemetry, count)
+        self._agent = Agent(release, self.engine, toolset, memory, self.faq.cache, self.tally, self.telemetry, count)
         self._relay = Relay(self.engine, self.telemetry, serve.answer_tokens, serve.thinking_tokens)
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
@@ -70,6 +73,23 @@ class Endpoint:
         await self.engine.close()
         self._shop.close()
         self._conversations.close()
+
+    def swap_faq(self, release: Release) -> OpenedFaq:
+        """Takes another release's FAQ from the next request on; requests under way end with the old one.
+
+        Raises:
+            BadInput: more than the FAQ differs, or its gate did not pass it.
+        """
+        require_same_but_faq(self._agent.release, release)
+        opened = open_faq(release, self.settings.embedder)
+        self._agent = dataclasses.replace(self._agent, release=release, faq=opened.cache)
+        self.faq, self._digest = opened, release.digest
+        return opened
+
+    @property
+    def digest(self) -> str:
+        """The digest of the release that answers now."""
+        return self._digest
 
     async def serve(self, request: ChatRequest, owner: Owner) -> dict[str, Any] | Chunks:
         """Serves one request in its mode; a stream's errors come before its first chunk wherever that is possible.
@@ -95,7 +115,7 @@ class Endpoint:
         async with self._in_order(turn.conversation_id):
             answer = await self._agent.answer(turn)
         if request.stream:
-            return self._chunks(request, envelope, turn, answer)
+            return Told(self._chunks(request, envelope, turn, answer), cache_headers(answer.cache))
         message: dict[str, Any] = {"content": answer.content}
         if request.with_reasoning:
             message = {"content": joined(answer.content, answer.reasoning), **_reasoning(answer)}

@@ -20,8 +20,10 @@ from starlette.exceptions import HTTPException
 from serving.admission import BodyLimit
 from serving.endpoint import Chunks, Endpoint
 from serving.errors import BadRequest, ServiceError
+from serving.faq_admin import add_faq_routes
 from serving.protocol import ChatRequest, ChatResponse
 from serving.settings import GatewaySettings
+from serving.told import Told, cache_headers
 from serving.toolset import TOOLS, Tool
 
 CLIENT_GONE = 499  # nginx's number for a client that closed the request; nobody reads this answer
@@ -49,6 +51,7 @@ def create_app(
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     _add_chat(app, endpoint)
     _add_operations(app, endpoint)
+    add_faq_routes(app, endpoint)
     return app
 
 
@@ -68,8 +71,9 @@ def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
             return Response(status_code=CLIENT_GONE)
         if isinstance(served, dict):
             _count(endpoint, request, 200)
-            return JSONResponse(served)
-        return StreamingResponse(_events(endpoint, request, served), media_type="text/event-stream", headers=_SSE)
+            return JSONResponse(served, headers=cache_headers(served["kefu"]["cache"]))
+        headers = {**_SSE, **(served.headers if isinstance(served, Told) else {})}
+        return StreamingResponse(_events(endpoint, request, served), media_type="text/event-stream", headers=headers)
 
     @app.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
@@ -94,7 +98,6 @@ def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
 
 def _add_operations(app: FastAPI, endpoint: Endpoint) -> None:
     settings = endpoint.settings
-    digest = settings.release.digest
 
     @app.get("/healthz")
     async def healthz() -> dict[str, bool]:
@@ -105,7 +108,7 @@ def _add_operations(app: FastAPI, endpoint: Endpoint) -> None:
     async def readyz() -> JSONResponse:
         """Whether a request would be served now: the release is loaded and the engine answers; else 503."""
         ready = await endpoint.engine.ready()
-        body = {"ready": ready, "engine": ready, "release": digest, "stale": settings.stale}
+        body = {"ready": ready, "engine": ready, "release": endpoint.digest, "stale": settings.stale}
         return JSONResponse(body, 200 if ready else 503)
 
     @app.get("/metrics")

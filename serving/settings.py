@@ -6,11 +6,12 @@ API keys are off on loopback and required elsewhere. Not covered: creating and s
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from data.errors import BadInput
 from serving.database import database_url
+from serving.embedder import Embedder
 from serving.errors import Unauthorized
 from serving.identity import DEMO_CUSTOMER, customer_of
 from serving.memory import Owner
@@ -34,6 +35,8 @@ class GatewaySettings:
     predict_intent: bool = True
     engine_timeout_s: float = 120.0
     max_body_bytes: int = 1 << 20
+    embedder: Embedder | None = None  # of the FAQ; None: as the environment says
+    champion: Callable[[], Release] | None = None  # the release that should serve now, to take a new FAQ from
 
     def __post_init__(self) -> None:
         """Raises `BadInput` where the settings would open the shop to anybody."""
