@@ -20,9 +20,9 @@ FEATURES = (
     "extra_particular", "particular", "denial", "extra_goods", "extra_party", "extra_words", "words", "extra_numbers", "length",
     "concepts", "chinese",
 )  # fmt: skip
-MAX_STRANGE_WORDS = 0
+STRANGE_MARKS = 1  # unknown characters that a Chinese question may have: a slip; an English one has no unknown word
 _DENIAL = "modifier.negation"
-_TURNED = 0.85  # from where on a negation is one too many, or one too few
+_RARE = 0.15  # up to this share of anchors with a negation, one more is one too many
 _CORE = 0.4  # the share of anchors that must name a concept for its absence to count
 _USUAL = -0.3  # negatives against positives, where an entry has no negatives
 
@@ -67,7 +67,7 @@ def _of(library: Library, question: Question, near: Near, other: Near) -> Eviden
         "extra_modifier": len(extra["modifier"] - foreign),
         "extra_particular": len(extra["particular"] - foreign),
         "particular": len(read.of("particular")),
-        "denial": abs((_DENIAL in read.concepts) - shares[_DENIAL] / len(positive)),
+        "denial": (_DENIAL in read.concepts) - shares[_DENIAL] / len(positive),
         "extra_goods": len(extra["goods"] - beside),
         "extra_party": len(extra["party"] - beside),
         "extra_words": len(read.words.difference(*(anchor.reading.words for anchor in positive))),
@@ -104,8 +104,8 @@ def _objections(values: Mapping[str, float]) -> tuple[str, ...]:
         "number": values["extra_numbers"] > 0,
         "particular": values["extra_particular"] > 0,
         "modifier": values["extra_modifier"] > 0,
-        "negation": values["denial"] > _TURNED,
+        "negation": values["denial"] > 1 - _RARE,
         "ask": values["extra_ask"] > 0,
-        "words": values["extra_words"] > MAX_STRANGE_WORDS,
+        "words": values["extra_words"] > (STRANGE_MARKS if values["chinese"] else 0),
     }
     return tuple(name for name, holds in found.items() if holds)

@@ -22,7 +22,7 @@ _HAN = re.compile(r"[\u3400-\u9fff]")
 _A_NOT_A = re.compile(r"(.)[不没]\1")  # asks, does not deny
 _NUMBER = re.compile(r"\d+(?:\.\d+)*")
 _GAP = r"(?: \S+){0,4}? "
-_LONG_ENOUGH = 4  # shorter words have too many neighbours to be corrected
+_LONG_ENOUGH = 5  # shorter words have too many neighbours to be corrected
 
 
 class Concept(Strict):

@@ -66,6 +66,7 @@ class Forest:
         while True:
             inner = self.left[nodes] != _LEAF
             if not inner.any():
-                return self.share[nodes].astype(np.float64).mean(axis=1)
+                mean: NDArray[np.float64] = self.share[nodes].astype(np.float64).mean(axis=1)
+                return mean
             goes_left = rows[line, np.maximum(self.feature[nodes], 0)] <= self.split[nodes]
             nodes = np.where(inner, np.where(goes_left, self.left[nodes], self.right[nodes]), nodes)
