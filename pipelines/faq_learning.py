@@ -7,6 +7,7 @@ negatives come near gets a stricter one (after vCache, arXiv 2502.03771). Not co
 nothing (`pipelines/faq_fit.py`).
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ from serving.faq_verifier import FALSE_HITS, Figures, Fitted, Verifier, anchors,
 from serving.forest import Forest
 
 _FOLDS = 6
-_FREEDOM = 0.1  # of the weights (C); small, as there are 31 features and 1,600 questions
+_FREEDOM = 0.1  # of the weights (C); small, as there are 32 features and 1,600 questions
 _HARD = 4.0  # how much more a hard negative counts than another wrong entry, of which there are many
 _TREES, _LEAF = 100, 3
 _ABOVE = 0.01  # how far above its own negatives an entry's threshold is
@@ -41,6 +42,7 @@ class _Judged:
     own: bool  # whether the candidate is that entry
     same: bool  # whether it should be answered by the candidate
     negative: bool  # whether it was written as a hard negative
+    bare: bool  # whether the entry that it was written for was known by one question alone
     evidence: Evidence
 
     @property
@@ -93,6 +95,7 @@ def _judgements(
     """Every calibration question of a language beside the entries that come into question, and its own."""
     rows = {key(row): row for row in calibration}
     places = [_places(entry, entries, calibration) for entry in library.entries]
+    counts = [len(anchors(entry, entries, calibration)) for entry in library.entries]
     for index, entry in enumerate(library.entries):
         row = rows.get(key(entry))
         if row is None:
@@ -105,18 +108,21 @@ def _judgements(
             spot = row.hard_negatives.index(text) if negative else row.paraphrases.index(text)
             without = {(i, place) for i, place in without if i != index}
             without |= {(index, own[spot]), (index, across[number % len(across)])}
+            alone = {(index, place) for place in range(1, counts[index])} | {at for at in without if at[0] != index}
             question = Question.of(text, vectors[text])
-            nearest = library.near(question, without)
-            first = nearest[:CANDIDATES]
-            kept = first + [near for near in nearest if near.entry is entry and near not in first]
-            for one in evidence(library, question, kept, len(kept)):
-                is_own = one.entry is entry
-                yield _Judged(_number(index, number, library), entry.id, is_own, is_own and not negative, negative, one)
+            for bare, left_out in ((False, without), (True, alone)):
+                nearest = library.near(question, left_out)
+                first = nearest[:CANDIDATES]
+                kept = first + [near for near in nearest if near.entry is entry and near not in first]
+                for one in evidence(library, question, kept, len(kept)):
+                    own_one = one.entry is entry
+                    name = _number(index, number, library, bare)
+                    yield _Judged(name, entry.id, own_one, own_one and not negative, negative, bare, one)
 
 
-def _number(index: int, number: int, library: Library) -> int:
+def _number(index: int, number: int, library: Library, bare: bool) -> int:
     """A number for one question, the same in every run."""
-    return (index * 1000 + number) * 2 + (library.language == "zh")
+    return ((index * 1000 + number) * 2 + (library.language == "zh")) * 2 + bare
 
 
 def _places(
@@ -180,29 +186,53 @@ def _out_of_fold(table: _Table) -> NDArray[np.float64]:
 
 
 def _threshold(judged: Sequence[_Judged], probabilities: NDArray[np.float64]) -> tuple[float, Figures]:
-    """The lowest threshold that keeps `FALSE_HITS`, and what it gives. A paraphrase that another entry answers is a false
-    hit too."""
-    best: dict[int, tuple[float, _Judged]] = {}
-    for one, probability in zip(judged, probabilities, strict=True):
-        if not one.evidence.objections and (one.row not in best or probability > best[one.row][0]):
-            best[one.row] = (float(probability), one)
-    questions = {one.row: one.negative for one in judged}
-    same = sum(not negative for negative in questions.values())
-    hits = sorted(best.values(), key=lambda hit: -hit[0])
-    kept, right, wrong = (1.0, 0, 0), 0, 0
-    for probability, one in hits:
-        right += one.same
-        wrong += not one.same and (one.own or not one.negative)
-        if upper_bound(wrong, len(questions)) > FALSE_HITS:
-            break
-        kept = (probability, right, wrong)
-    threshold, right, wrong = kept
-    bound = upper_bound(wrong, len(questions))
+    """The lowest threshold that keeps the bar, with calibrated entries and with bare ones, and what it gives with the
+    former."""
+    views = [_view(judged, probabilities, bare) for bare in (False, True)]
+    threshold = max(_lowest(hits, asked) for hits, _, asked in views)
+    hits, same, asked = views[0]
+    right = sum(one.same for probability, one in hits if probability >= threshold)
+    wrong = sum(_wrong(one) for probability, one in hits if probability >= threshold)
     figures = Figures(
-        pairs=len(questions), same=same, true_hits=right, false_hits=wrong,
-        hit_rate=round(right / same, 4), false_hit_upper_95=round(bound, 6),
-    )  # fmt: skip
-    return round(threshold, 4), figures
+        pairs=asked,
+        same=same,
+        true_hits=right,
+        false_hits=wrong,
+        hit_rate=round(right / same, 4),
+        false_hit_upper_95=round(upper_bound(wrong, asked), 6),
+    )
+    return threshold, figures
+
+
+def _view(
+    judged: Sequence[_Judged], probabilities: NDArray[np.float64], bare: bool
+) -> tuple[list[tuple[float, _Judged]], int, int]:
+    """Each question's best candidate without an objection, most probable first; how many paraphrases, how many in all."""
+    best: dict[int, tuple[float, _Judged]] = {}
+    asked: dict[int, bool] = {}
+    for one, probability in zip(judged, probabilities.tolist(), strict=True):
+        if one.bare == bare:
+            asked[one.row] = one.negative
+            if not one.evidence.objections and (one.row not in best or probability > best[one.row][0]):
+                best[one.row] = (probability, one)
+    hits = sorted(best.values(), key=lambda hit: (-hit[0], hit[1].row))
+    return hits, sum(not negative for negative in asked.values()), len(asked)
+
+
+def _lowest(hits: Sequence[tuple[float, _Judged]], asked: int) -> float:
+    """The lowest of the hits' probabilities, rounded up, down to which wrong ones stay within the bar."""
+    kept, wrong = 1.0, 0
+    for probability, one in hits:
+        wrong += _wrong(one)
+        if upper_bound(wrong, asked) > FALSE_HITS:
+            break
+        kept = probability
+    return math.ceil(kept * 10_000) / 10_000
+
+
+def _wrong(one: _Judged) -> bool:
+    """A hit that is false: on the entry of a hard negative, or on another than a paraphrase's."""
+    return not one.same and (one.own or not one.negative)
 
 
 def _own_thresholds(
@@ -211,7 +241,13 @@ def _own_thresholds(
     """Stricter thresholds of entries whose own hard negatives come near the common one."""
     found: dict[str, float] = {}
     for one, probability in zip(judged, probabilities, strict=True):
-        if one.own and one.negative and not one.evidence.objections and probability + _ABOVE > threshold:
+        if (
+            one.own
+            and one.negative
+            and not one.bare
+            and not one.evidence.objections
+            and probability + _ABOVE > threshold
+        ):
             name = key(one.evidence.entry)
             found[name] = max(found.get(name, 0.0), round(min(float(probability) + _ABOVE, 1.0), 4))
     return dict(sorted(found.items()))

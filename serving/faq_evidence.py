@@ -18,7 +18,7 @@ FEATURES = (
     "said_max", "said_top3", "said_foreign", "said_negative", "said_margin", "spelt_max", "spelt_negative",
     "extra_topic", "extra_unanswered", "extra_best", "missing_best", "missing_core", "extra_ask", "extra_modifier",
     "extra_particular", "particular", "denial", "extra_goods", "extra_party", "extra_words", "words", "extra_numbers", "length",
-    "concepts", "chinese",
+    "concepts", "chinese", "anchors",
 )  # fmt: skip
 STRANGE_MARKS = 1  # unknown characters that a Chinese question may have: a slip; an English one has no unknown word
 _DENIAL = "modifier.negation"
@@ -76,8 +76,10 @@ def _of(library: Library, question: Question, near: Near, other: Near) -> Eviden
         "length": math.log(1 + len(question.text)) - (0.0 if library.language == "zh" else 1.2),
         "concepts": len(read.concepts),
         "chinese": float(library.language == "zh"),
+        "anchors": math.log(len(positive)),
     }
-    return Evidence(near.entry, tuple(float(values[name]) for name in FEATURES), _objections(values))
+    calibrated = any(anchor.role == "paraphrase" for anchor in positive)
+    return Evidence(near.entry, tuple(float(values[name]) for name in FEATURES), _objections(values, calibrated))
 
 
 def _likeness(near: Near, other: Near) -> dict[str, float]:
@@ -88,19 +90,23 @@ def _likeness(near: Near, other: Near) -> dict[str, float]:
         negative = near.best(of, "negative")  # type: ignore[arg-type]
         values[f"{name}_max"], values[f"{name}_top3"] = top[0], sum(top) / len(top)
         values[f"{name}_negative"] = _USUAL if negative is None else negative - top[0]
-        values[f"{name}_foreign"] = near.best(of, "foreign") or 0.0  # type: ignore[arg-type]
+        foreign = near.best(of, "foreign")  # type: ignore[arg-type]
+        values[f"{name}_foreign"] = top[0] if foreign is None else foreign
     listed = near.best("vector", "listed")
     values["near_listed"] = values["near_max"] if listed is None else listed
-    values["near_answer"] = near.best("vector", "answer") or 0.0
+    answer = near.best("vector", "answer")
+    values["near_answer"] = values["near_max"] if answer is None else answer
     values["near_margin"] = near.score - other.score
     values["said_margin"] = values["said_max"] - (other.best("said", "listed", "paraphrase") or 0.0)
     return values
 
 
-def _objections(values: Mapping[str, float]) -> tuple[str, ...]:
-    """What must agree and does not. A topic that the entry's own answer speaks of is no objection."""
+def _objections(values: Mapping[str, float], calibrated: bool) -> tuple[str, ...]:
+    """What must agree and does not. A topic that the entry's own answer speaks of is no objection; of an entry without
+    calibration every topic must be there."""
     found = {
         "topic": values["extra_unanswered"] > 0,
+        "missing": not calibrated and values["missing_best"] > 0,
         "number": values["extra_numbers"] > 0,
         "particular": values["extra_particular"] > 0,
         "modifier": values["extra_modifier"] > 0,

@@ -68,7 +68,9 @@ def test_upper_bound() -> None:
 
 def test_near_hits_are_counted_and_an_added_entry_needs_no_calibration() -> None:
     rows = small()[1]
-    pairs = [pair(small()[0][0].question, text, False) for row in rows for text in row.hard_negatives if row.language == "en"]
+    pairs = [
+        pair(small()[0][0].question, text, False) for row in rows for text in row.hard_negatives if row.language == "en"
+    ]
     pairs += [pair("Do you sell bamboo bicycles?", "do you sell bicycles of bamboo", True)]
     check = FaqCheck.of(pairs, small()[0], matcher())
     assert check.figures.false_hits == 0

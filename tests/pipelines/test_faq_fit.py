@@ -19,7 +19,9 @@ from tests.serving.near import Hashing, matcher, small, vectors
 def shop_in(folder: Path, pairs: list[FaqPair] | None = None) -> Shop:
     entries, calibration = small()
     (folder / "cases").mkdir(parents=True)
-    (folder / "faq.yaml").write_text(json.dumps({"entries": [entry.model_dump() for entry in entries]}), encoding="utf-8")
+    (folder / "faq.yaml").write_text(
+        json.dumps({"entries": [entry.model_dump() for entry in entries]}), encoding="utf-8"
+    )
     write_jsonl(folder / "faq_calibration.jsonl", calibration)
     if pairs:
         write_jsonl(folder / "cases" / "faq_pairs.jsonl", pairs)

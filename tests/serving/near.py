@@ -64,7 +64,9 @@ def write_fitted(folder: Path, figures: Figures | None = PASSED) -> None:
     from safetensors.numpy import save_file
 
     entries, calibration = small()
-    (folder / "faq.yaml").write_text(json.dumps({"entries": [entry.model_dump() for entry in entries]}), encoding="utf-8")
+    (folder / "faq.yaml").write_text(
+        json.dumps({"entries": [entry.model_dump() for entry in entries]}), encoding="utf-8"
+    )
     shutil.rmtree(folder / "faq", ignore_errors=True)
     (folder / "faq").mkdir()
     fitted = matcher().verifier.fitted.model_copy(update={"figures": figures})

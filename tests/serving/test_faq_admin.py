@@ -77,7 +77,7 @@ async def test_a_near_answer_says_so(near: GatewaySettings, engine: Any, shop: A
 
 
 async def test_the_listing_counts_hits_and_shows_near_misses(near: GatewaySettings, engine: Any, shop: Any) -> None:
-    text, name = paraphrase()
+    text, _ = paraphrase()
     async with client_of(near, engine) as http:
         for question in (text, text, small()[0][0].question):
             await http.post("/v1/chat/completions", json=ask(question))
@@ -133,7 +133,9 @@ async def test_an_edit_is_taken_over_without_a_restart(
         after = (await http.post("/v1/chat/completions", json=ask("How do I return an item?"))).json()
         ready = (await http.get("/readyz")).json()
     assert swapped.status_code == 200 and swapped.json()["changed"] and swapped.json()["release"] == new.digest
-    assert "7 days" in before["choices"][0]["message"]["content"] and before["kefu"]["release"] == settings.release.digest
+    assert (
+        "7 days" in before["choices"][0]["message"]["content"] and before["kefu"]["release"] == settings.release.digest
+    )
     assert "9 days" in after["choices"][0]["message"]["content"] and after["kefu"]["release"] == new.digest
     assert ready["release"] == new.digest
 

@@ -68,7 +68,9 @@ def test_normalization_is_idempotent() -> None:
 
 
 def test_an_exact_look_up_among_a_thousand_entries_is_quick() -> None:
-    entries = [FaqEntry(id=f"e{n}", language="en", question=f"What about case {n} of it?", answer="-") for n in range(1000)]
+    entries = [
+        FaqEntry(id=f"e{n}", language="en", question=f"What about case {n} of it?", answer="-") for n in range(1000)
+    ]
     cache, spent = FaqCache(entries), []
     for n in range(200):
         started = time.perf_counter()
