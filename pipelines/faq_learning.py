@@ -2,7 +2,7 @@
 
 Each question is judged as if it were new: its own text is left out of what its entry is known by, and one text of the
 other side as well, so that the number of texts tells nothing. Folds are by entry, both languages together. The
-threshold for all entries is the lowest at which those judgements keep the bar for false hits; an entry whose own
+threshold for all entries is the lowest at which those judgements keep `ERROR`; an entry whose own
 negatives come near gets a stricter one (after vCache, arXiv 2502.03771). Not covered: the frozen pairs, which choose
 nothing (`pipelines/faq_fit.py`).
 """
@@ -23,13 +23,14 @@ from serving.faq_cache import CANDIDATES
 from serving.faq_evidence import FEATURES, Evidence, evidence
 from serving.faq_library import Library, Question
 from serving.faq_reading import WORDS
-from serving.faq_verifier import FALSE_HITS, Figures, Fitted, Verifier, anchors, key, libraries, united
+from serving.faq_verifier import Figures, Fitted, Verifier, anchors, key, libraries, united
 from serving.forest import Forest
 
+ERROR = 0.003  # the bound that the threshold keeps here: below the bar, as the concepts were named with these in view
 _FOLDS = 6
 _FREEDOM = 0.1  # of the weights (C); small, as there are 32 features and 1,600 questions
 _HARD = 4.0  # how much more a hard negative counts than another wrong entry, of which there are many
-_TREES, _LEAF = 100, 3
+_TREES, _LEAF = 200, 3
 _ABOVE = 0.01  # how far above its own negatives an entry's threshold is
 
 
@@ -186,7 +187,7 @@ def _out_of_fold(table: _Table) -> NDArray[np.float64]:
 
 
 def _threshold(judged: Sequence[_Judged], probabilities: NDArray[np.float64]) -> tuple[float, Figures]:
-    """The lowest threshold that keeps the bar, with calibrated entries and with bare ones, and what it gives with the
+    """The lowest threshold that keeps `ERROR`, with calibrated entries and with bare ones, and what it gives with the
     former."""
     views = [_view(judged, probabilities, bare) for bare in (False, True)]
     threshold = max(_lowest(hits, asked) for hits, _, asked in views)
@@ -220,11 +221,11 @@ def _view(
 
 
 def _lowest(hits: Sequence[tuple[float, _Judged]], asked: int) -> float:
-    """The lowest of the hits' probabilities, rounded up, down to which wrong ones stay within the bar."""
+    """The lowest of the hits' probabilities, rounded up, down to which wrong ones stay within `ERROR`."""
     kept, wrong = 1.0, 0
     for probability, one in hits:
         wrong += _wrong(one)
-        if upper_bound(wrong, asked) > FALSE_HITS:
+        if upper_bound(wrong, asked) > ERROR:
             break
         kept = probability
     return math.ceil(kept * 10_000) / 10_000

@@ -78,8 +78,7 @@ def _of(library: Library, question: Question, near: Near, other: Near) -> Eviden
         "chinese": float(library.language == "zh"),
         "anchors": math.log(len(positive)),
     }
-    calibrated = any(anchor.role == "paraphrase" for anchor in positive)
-    return Evidence(near.entry, tuple(float(values[name]) for name in FEATURES), _objections(values, calibrated))
+    return Evidence(near.entry, tuple(float(values[name]) for name in FEATURES), _objections(values))
 
 
 def _likeness(near: Near, other: Near) -> dict[str, float]:
@@ -101,12 +100,10 @@ def _likeness(near: Near, other: Near) -> dict[str, float]:
     return values
 
 
-def _objections(values: Mapping[str, float], calibrated: bool) -> tuple[str, ...]:
-    """What must agree and does not. A topic that the entry's own answer speaks of is no objection; of an entry without
-    calibration every topic must be there."""
+def _objections(values: Mapping[str, float]) -> tuple[str, ...]:
+    """What must agree and does not. A topic that the entry's own answer speaks of is no objection."""
     found = {
         "topic": values["extra_unanswered"] > 0,
-        "missing": not calibrated and values["missing_best"] > 0,
         "number": values["extra_numbers"] > 0,
         "particular": values["extra_particular"] > 0,
         "modifier": values["extra_modifier"] > 0,
