@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from data.errors import BadInput, EnvironmentLacks
 from data.schema import FaqEntry, Message
@@ -115,7 +116,7 @@ def test_an_embedder_that_is_away_makes_it_a_miss() -> None:
     class Away:
         name = "away"
 
-        def embed(self, texts: Sequence[str]) -> np.ndarray:
+        def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
             raise EnvironmentLacks("gone")
 
     cache = FaqCache(small()[0], Matcher(matcher().libraries, matcher().verifier, Away()))

@@ -40,7 +40,7 @@ def test_a_misspelt_word_is_read_as_the_nearest_one() -> None:
 
 
 def test_numbers_and_strange_words_are_kept() -> None:
-    found = reading("Can I return 3 zebras within 1.5 days?")
+    found = reading("Can I return 3 zebras in 1.5 days?")
     assert found.numbers == {"3", "1.5"} and found.words == {"zebra"}
 
 
