@@ -1,7 +1,7 @@
 """What a question says: concepts in both languages, what they do not explain, numbers."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.shop import Shop
@@ -44,6 +44,7 @@ def test_numbers_and_strange_words_are_kept() -> None:
     assert found.numbers == {"3", "1.5"} and found.words == {"zebra"}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_can_be_read(text: str) -> None:
     found = reading(text)
