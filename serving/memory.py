@@ -2,7 +2,7 @@
 
 A conversation that is too long loses its oldest exchanges, but not what is settled in them (`serving/window.py`). One that
 was not used for the retention time is gone, whether or not the sweep has come to it. Not covered: what of a conversation the
-model is shown, and whose turn it is (`serving/turn_order.py`).
+model is shown, and whose turn it is (`serving/turns.py`).
 """
 
 import time

@@ -62,7 +62,7 @@ def test_shop_embeds_the_page_and_signs_its_customer_in(
         h.message(None, tool_calls=[h.call("query_order_status", {"order_id": "123456"})]), h.message("已打包。")
     )
     with behind_a_socket(create_app(settings, transport=httpx.MockTransport(engine))) as kefu:
-        chat, frame = framed(open_page, shop_page, kefu, mint("demo", h.key, 600), "page-key")
+        chat, frame = framed(open_page, shop_page, kefu, mint("demo", h.keys, 600), "page-key")
         expect(frame.get_by_role("heading", level=2)).to_have_text("您好，有什么可以帮您？")
         frame.get_by_role("textbox").fill("订单123456到哪了")
         frame.get_by_role("textbox").press("Enter")

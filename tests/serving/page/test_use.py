@@ -112,7 +112,7 @@ def test_credentials_last_as_long_as_the_tab(
         expect(alert).to_contain_text("没有通过身份验证")
         alert.get_by_role("button", name="设置").click()
         chat.page.get_by_label("API 密钥（选填）").fill("secret-key")
-        chat.page.get_by_label("顾客令牌（选填）").fill(mint("demo", h.key, 600))
+        chat.page.get_by_label("顾客令牌（选填）").fill(mint("demo", h.keys, 600))
         chat.button("保存").click()
         expect(chat.page.locator("#version")).to_have_attribute("data-state", "ready")
         expect(chat.ask("订单123456到哪了").locator(".text")).to_have_text("已打包。")
