@@ -27,7 +27,9 @@ def a_tokenizer() -> Tokenizer:
 LIBRARY = a_tokenizer()
 TOKENIZER = ServedTokenizer(LIBRARY, template())
 LETTERS = 256  # token ids from here on are marks
-texts = st.lists(st.sampled_from((*MARKS, "<", "<|", "|>", "im_end", "a", "b", " ", "订", "\n")), max_size=12).map("".join)
+texts = st.lists(st.sampled_from((*MARKS, "<", "<|", "|>", "im_end", "a", "b", " ", "订", "\n")), max_size=12).map(
+    "".join
+)
 
 
 @given(texts | st.text())
