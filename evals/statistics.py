@@ -83,6 +83,14 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
     return Interval(lower=float(found.low), upper=float(found.high))
 
 
+def upper_bound(events: int, n: int, confidence: float = 0.95) -> float:
+    """The exact one-sided upper bound of a proportion: Clopper & Pearson, Biometrika 26 (1934) 404-413. Without trials it
+    is 1."""
+    from scipy.stats import beta
+
+    return float(beta.ppf(confidence, events + 1, n - events)) if events < n else 1.0
+
+
 def stratified_bootstrap(
     strata: Sequence[Hashable],
     statistic: Callable[[Indices, Values], Values],

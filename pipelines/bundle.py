@@ -29,10 +29,12 @@ from evals.metrics import Evaluation
 from evals.report import write_report
 from pipelines.conform import RESULT
 from pipelines.evaluate import evaluation_of
+from pipelines.faq_fit import FaqFit, faq_inputs, fit_faq
 from pipelines.ledger import now
 from pipelines.prepare import utterances
 from pipelines.prompted_base import slices_of
 from recipes.recipe import Recipe
+from serving.faq_opening import FOLDER as FAQ
 from serving.release import Release, ReleaseInfo
 
 ALWAYS = ("kefu", "Qwen3-1.7B")  # names that every release answers to
@@ -63,6 +65,7 @@ class Candidate:
             "prompts": json_digest(folder_files(self.shop.folder / "prompts")),
             "recipe": file_digest(self.recipe_path),
             **({"untuned": self.untuned.digest} if self.untuned else {}),
+            **faq_inputs(self.shop),
         }
 
     def is_in(self, release: Release) -> bool:
@@ -78,7 +81,7 @@ def bundle(
     kept as well."""
     return store.build(
         Release,
-        lambda folder: _fill(folder, candidate, decision, champion),
+        lambda folder: _fill(folder, candidate, decision, champion, fit_faq(store, candidate.shop)),
         inputs={**candidate.inputs, "decision": json_digest(decision.model_dump())},
         section=None,
         code=code_digest("pipelines.bundle", "serving.release"),
@@ -90,13 +93,17 @@ def decision_of(release: Release) -> Decision:
     return Decision.model_validate_json((release.folder / "decision.json").read_bytes())
 
 
-def _fill(folder: Path, candidate: Candidate, decision: Decision, champion: Evaluation | None) -> dict[str, Any]:
+def _fill(
+    folder: Path, candidate: Candidate, decision: Decision, champion: Evaluation | None, faq: FaqFit | None
+) -> dict[str, Any]:
     shop, recipe = candidate.shop, candidate.recipe
     ignore = shutil.ignore_patterns("manifest.json")
     shutil.copytree(candidate.quantized.folder, folder / "model", copy_function=_link, ignore=ignore)
     shutil.copytree(shop.folder / "prompts", folder / "prompts")
     for name in ("intents.yaml", "faq.yaml", "tools.json"):
         shutil.copy(shop.folder / name, folder / name)
+    if faq is not None:
+        shutil.copytree(faq.folder, folder / FAQ, ignore=ignore)
     shutil.copy(candidate.recipe_path, folder / "recipe.yaml")
     evaluation = evaluation_of(candidate.fp8)
     (folder / "report").mkdir()

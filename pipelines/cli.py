@@ -4,6 +4,7 @@ Groups of commands have a file each (`pipelines/cli_*.py`). Heavy modules are im
 `kefu --help` answers at once.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from pipelines.cli_agent import app as agent_app
 from pipelines.cli_customers import app as customers_app
 from pipelines.cli_data import app as data_app
 from pipelines.cli_database import app as database_app
+from pipelines.cli_faq import app as faq_app
 from pipelines.cli_keys import app as keys_app
 from pipelines.cli_options import Data, Json, RecipePath
 from pipelines.environment import documentation
@@ -22,6 +24,7 @@ from recipes.recipe import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from pipelines.rollout import Rollout
+    from serving.release import Release
 
 app = typer.Typer(
     name="kefu",
@@ -30,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(faq_app, name="faq")
 app.add_typer(agent_app, name="agent")
 app.add_typer(keys_app, name="keys")
 app.add_typer(customers_app, name="customers")
@@ -125,7 +129,8 @@ def serve(
         resolved = _rollout().resolve(model)
         if resolved.stale:
             screen().print("[yellow]MLflow does not answer: serving the last verified champion, marked stale[/]")
-        run(Endpoint(resolved, host, port, demo, mechanics, any_path, engine_url))
+        again = partial(_resolved_again, model)
+        run(Endpoint(resolved, host, port, demo, mechanics, any_path, engine_url, again))
         answer.body = {"status": "stopped", "version": resolved.version, "digest": resolved.release.digest}
 
 
@@ -231,6 +236,10 @@ def _rollout() -> "Rollout":
     from pipelines.rollout import Rollout
 
     return Rollout(Registry.open())
+
+
+def _resolved_again(model: str) -> "Release":
+    return _rollout().resolve(model).release
 
 
 def _at_keyboard() -> bool:

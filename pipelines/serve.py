@@ -6,7 +6,7 @@ Not covered: swapping the release while serving.
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,7 @@ from serving.demo_shop import seed_demo_shop
 from serving.engine import Engine, launch_of, require_port
 from serving.hardware import Hardware
 from serving.logs import logged_to
+from serving.release import Release
 from serving.settings import GatewaySettings
 from serving.supervisor import supervised
 
@@ -42,6 +43,7 @@ class Endpoint:
     mechanics: bool = False
     any_path: bool = False
     engine_url: str | None = None  # an engine elsewhere, instead of our own
+    champion: Callable[[], Release] | None = None  # the release that should serve now, asked again for a new FAQ
 
     def check(self) -> None:
         """Refuses, before anything is started, what must not or cannot be served.
@@ -109,6 +111,7 @@ def gateway(endpoint: Endpoint) -> Iterator[Any]:
         demo=endpoint.demo,
         conversations_url=conversations_url,
         stale=endpoint.resolved.stale,
+        champion=endpoint.champion,
         **ServeEnvironment.read().settings(endpoint.host, conversations_url),
     )
     with _engine(endpoint) as engine_url:

@@ -19,7 +19,9 @@ from serving.client import EngineClient
 from serving.completion import Completion
 from serving.consent import consent
 from serving.errors import BadRequest, ServiceError
-from serving.faq_cache import FaqCache
+from serving.faq_cache import FaqCache, Lookup
+from serving.faq_guards import Setting
+from serving.faq_tally import Tally
 from serving.memory import CountTokens
 from serving.observation import span
 from serving.proposals import Confirmation, Party
@@ -51,6 +53,7 @@ class Agent:
     toolset: Toolset
     turns: Turns
     faq: FaqCache
+    tally: Tally
     telemetry: Telemetry
     count: CountTokens
     window: Window
@@ -80,7 +83,7 @@ class Agent:
         return answer
 
     async def _answer(self, turn: Turn, history: Sequence[Exchange], party: Party | None, language: Language) -> Answer:
-        answer = await self._confirm(turn, party, language, history) or self._from_faq(turn)
+        answer = await self._confirm(turn, party, language, history) or await self._from_faq(turn, history)
         if answer is None:
             kept = turn.conversation_id is not None
             exchanges = (*history, Exchange(turn.new)) if kept else exchanges_of(turn.messages)
@@ -145,14 +148,22 @@ class Agent:
         done = {"name": proposal.tool, "arguments": dict(proposal.arguments), "status": "done"}
         return Answer(self.toolset.done(proposal, language), tools=[done])
 
-    def _from_faq(self, turn: Turn) -> Answer | None:
+    async def _from_faq(self, turn: Turn, history: Sequence[Exchange]) -> Answer | None:
         if turn.notes:
             return None
         with span("faq", "faq") as seen:
-            entry = self.faq.lookup(turn.text)
-            seen.outputs = entry.id if entry else None
-        self.telemetry.faq.labels("hit" if entry else "miss").inc()
-        return Answer(entry.answer, cache={"kind": "exact", "id": entry.id}) if entry else None
+            found = self.faq.exact(turn.text)
+            if found is None and self.faq.matcher is not None:
+                found = await asyncio.to_thread(self.faq.lookup, turn.text, Setting(turn.earlier(history)))
+            found = found or Lookup("miss")
+            seen.outputs = found.entry.id if found.entry else None
+        self.telemetry.faq.labels(found.kind).inc()
+        if found.near is not None:
+            self.tally.near_miss(turn.text, found.near.entry, found.near.probability, found.near.objections)
+        if found.entry is None:
+            return None
+        self.tally.hit(found.entry, found.kind)
+        return Answer(found.entry.answer, cache=found.public())
 
     async def _converse(
         self, turn: Turn, exchanges: Sequence[Exchange], party: Party | None, language: Language

@@ -4,6 +4,7 @@ Not covered: routes, status codes, server-sent events (`serving/gateway.py`).
 """
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ from serving.client import EngineClient
 from serving.database import Database
 from serving.door import House
 from serving.errors import NotFound
-from serving.faq_cache import FaqCache
+from serving.faq_opening import open_faq, require_same_but_faq
+from serving.faq_tally import Tally
 from serving.logs import log_problem, log_request
 from serving.memory import ConversationTables, CountTokens, Memory, Owner
 from serving.observation import Observation, heard, observation
@@ -27,6 +29,7 @@ from serving.protocol import ChatRequest, Envelope, Kefu
 from serving.ratings import Ratings
 from serving.reasoning import joined
 from serving.relay import Relay
+from serving.release import Release
 from serving.settings import GatewaySettings
 from serving.telemetry import Telemetry
 from serving.tokenizer import ServedTokenizer
@@ -64,7 +67,7 @@ class Endpoint:
         self._toolset.require(release.tools)
         self.house = House.of(settings)
         self.house.seats.register(self.telemetry.registry)
-        tokenizer, faq = ServedTokenizer.of(release), FaqCache(release.faq)
+        tokenizer, self.faq, self.tally = ServedTokenizer.of(release), open_faq(release, settings.embedder), Tally()
         window = Window(tokenizer, serve.history, serve.context, release.tools)
         self._conversations = Database.open(settings.conversations_url, ConversationTables, survives_power_cut=False)
         self.engine = EngineClient(
@@ -76,7 +79,9 @@ class Endpoint:
         self.traces = self._traces()
         turns, count = Turns(self._conversations, self.memory), count or tokenizer.count
         self._context, self._count = serve.context, count
-        self._agent = Agent(release, self.engine, self._toolset, turns, faq, self.telemetry, count, window)
+        self._agent = Agent(
+            release, self.engine, self._toolset, turns, self.faq.cache, self.tally, self.telemetry, count, window
+        )
         self._relay = Relay(self.engine, self.telemetry, serve.answer_tokens, serve.thinking_tokens)
 
     async def close(self) -> None:
@@ -85,6 +90,22 @@ class Endpoint:
         await self.house.close()
         self._shop.close()
         self._conversations.close()
+
+    def swap_faq(self, release: Release) -> None:
+        """Takes another release's FAQ from the next request on; requests under way end with the old one.
+
+        Raises:
+            BadInput: more than the FAQ differs, or its gate did not pass it.
+        """
+        require_same_but_faq(self._agent.release, release)
+        opened = open_faq(release, self.settings.embedder)
+        self._agent = dataclasses.replace(self._agent, release=release, faq=opened.cache)
+        self.faq, self._digest, self.ratings.release = opened, release.digest, release.digest
+
+    @property
+    def digest(self) -> str:
+        """The digest of the release that answers now."""
+        return self._digest
 
     async def serve(self, request: ChatRequest, owner: Owner) -> dict[str, Any] | Chunks:
         """Serves one request in its mode; a stream's errors come before its first chunk wherever that is possible.
@@ -138,6 +159,7 @@ class Endpoint:
 
     async def _by_agent(self, request: ChatRequest, envelope: Envelope, turn: Turn) -> dict[str, Any] | Chunks:
         answer = await self._agent.answer(turn)
+        observation().cache = answer.cache
         if request.stream:
             return self._chunks(request, envelope, turn, answer)
         message: dict[str, Any] = {"content": answer.content}

@@ -25,6 +25,7 @@ from serving.door import Door
 from serving.endpoint import Endpoint
 from serving.errors import OUR_FAULT, BadRequest, ServiceError
 from serving.events import events
+from serving.faq_admin import faq_routes
 from serving.feedback import feedback_routes
 from serving.housekeeping import housekeeping
 from serving.observation import Observed, observation
@@ -33,7 +34,7 @@ from serving.protocol import ChatRequest
 from serving.settings import GatewaySettings
 from serving.tool import Tool
 from serving.toolset import TOOLS
-from serving.web import SecurityHeaders, TrustedHosts, cors
+from serving.web import SecurityHeaders, TrustedHosts, cache_headers, cors
 
 CLIENT_GONE = 499  # nginx's number for a client that closed the request; nobody reads this answer
 _SSE = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -62,6 +63,7 @@ def create_app(
     app.include_router(conversation_routes(endpoint))
     app.include_router(feedback_routes(endpoint))
     _add_operations(app, endpoint)
+    app.include_router(faq_routes(endpoint))
     add_chat_page(app, settings.page_embedders)
     document(app)
     return app
@@ -92,6 +94,7 @@ def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
         Headers: `Authorization: Bearer KEY` where keys are on, `X-Customer-Token` for who the customer is,
         `X-Conversation-Id` instead of `conversation_id` in the body. Every answer, and the last chunk of every stream,
         carries `kefu`: the conversation, the release, what the tools did, a change that waits for a yes, and more.
+        `X-Kefu-Cache` says whether an FAQ entry answered, wherever that is known when the answer begins.
         """
         request.state.mode, request.state.started = body.mode, time.monotonic()
         owner = endpoint.settings.owner(request.headers)
@@ -103,10 +106,12 @@ def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
             _count(endpoint, request, CLIENT_GONE)
             return Response(status_code=CLIENT_GONE)
         if body.stream:
-            return StreamingResponse(_events(endpoint, request, work), media_type="text/event-stream", headers=_SSE)
+            known = cache_headers(observation().cache) if work.done() else {}
+            stream = _events(endpoint, request, work)
+            return StreamingResponse(stream, media_type="text/event-stream", headers={**_SSE, **known})
         served = await work
         _count(endpoint, request, 200)
-        return JSONResponse(served)
+        return JSONResponse(served, headers=cache_headers(observation().cache))
 
     @app.get("/v1/models", responses={status: ERRORS[status] for status in (401, 500)})
     async def models(request: Request) -> ModelList:
@@ -129,7 +134,6 @@ def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
 
 def _add_operations(app: FastAPI, endpoint: Endpoint) -> None:
     settings = endpoint.settings
-    digest = settings.release.digest
 
     @app.get("/healthz")
     async def healthz() -> Alive:
@@ -140,7 +144,7 @@ def _add_operations(app: FastAPI, endpoint: Endpoint) -> None:
     async def readyz() -> JSONResponse:
         """Whether a request would be served now: the release is loaded and the engine completes a prompt; else 503."""
         ready = await endpoint.engine.ready()
-        body = {"ready": ready, "engine": ready, "release": digest, "stale": settings.stale}
+        body = {"ready": ready, "engine": ready, "release": endpoint.digest, "stale": settings.stale}
         return JSONResponse(body, 200 if ready else 503)
 
     @app.get("/metrics", response_class=PlainTextResponse)

@@ -64,6 +64,7 @@ class Observation:
     answer_id: str | None = None
     message: dict[str, Any] = field(default_factory=dict)  # what was answered, in OpenAI's shape, streams put together
     finish_reason: str | None = None
+    cache: Mapping[str, str] | None = None  # the FAQ entry that answers, known before the first chunk
     kefu: Mapping[str, Any] = field(default_factory=dict)
     started_ns: int = field(default_factory=time.time_ns)
     ended_ns: int = 0

@@ -218,7 +218,9 @@ class Kefu(BaseModel):
     conversation_id: str | None = Field(None, description="the conversation that remembers this turn; null: none does")
     release: str = Field(description="the digest of the release that answered")
     intent: str | None = Field(None, description="the customer's intent, where known")
-    cache: dict[str, str] | None = Field(None, description="the FAQ entry that answered: kind and id")
+    cache: dict[str, str] | None = Field(
+        None, description="the FAQ entry that answered: kind (exact, semantic), id, and how probable a semantic one was"
+    )
     tools: list[dict[str, Any]] = Field([], description="calls that the server handled: name, arguments, status")
     confirmation: dict[str, Any] | None = Field(
         None, description="a write that waits for the customer's yes: id, code, tool, arguments, expires_at"

@@ -38,12 +38,12 @@ class Ratings:
     def __init__(
         self, database: Database, release: str, retention_s: float, clock: Callable[[], float] = time.time
     ) -> None:
-        self._database, self._release, self._retention_s, self._clock = database, release, retention_s, clock
+        self._database, self.release, self._retention_s, self._clock = database, release, retention_s, clock
 
     def rate(self, answer_id: str, rating: Thumb, comment: str | None) -> str | None:
         """Stores a rating; returns its comment as it was stored."""
         told = redacted(comment) if comment and comment.strip() else None
-        row = RatingRow(answer_id=answer_id, rating=rating, comment=told, release=self._release, rated_at=self._clock())
+        row = RatingRow(answer_id=answer_id, rating=rating, comment=told, release=self.release, rated_at=self._clock())
         try:
             self._store(row)
         except IntegrityError:  # rated twice at once: the second replaces the first

@@ -5,13 +5,14 @@ API keys are required off loopback, and wherever there is a key or a store of ke
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from data.errors import BadInput
 from serving.customer_keys import CustomerKeys
 from serving.database import database_url
+from serving.embedder import Embedder
 from serving.errors import Forbidden, Unauthorized
 from serving.identity import DEMO_CUSTOMER, customer_of
 from serving.keys import KeyStore, Scope, fingerprint
@@ -51,6 +52,8 @@ class GatewaySettings:
     bounds: Bounds = field(default_factory=Bounds)  # of conversations: messages, bytes, retention time
     traces_uri: str | None = None  # the MLflow that gets traces; None: none does
     trace_share: float = 0.1  # of the requests
+    embedder: Embedder | None = None  # of the FAQ; None: as the environment says
+    champion: Callable[[], Release] | None = None  # the release that should serve now, to take a new FAQ from
 
     def __post_init__(self) -> None:
         """Raises `BadInput` where the settings would open the shop to anybody."""

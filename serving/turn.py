@@ -1,6 +1,6 @@
 """One turn: what is asked of the agent, and what it answers. Not covered: how it finds the answer (`serving/agent.py`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from serving.memory import Owner
 from serving.proposals import Proposal
 from serving.protocol import Thought
 from serving.thinking import OFF, Thinking
+from serving.window import Exchange
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Turn:
         while start and self.messages[start - 1].role == "user":
             start -= 1
         return self.messages[start:]
+
+    def earlier(self, history: Sequence[Exchange]) -> tuple[Message, ...]:
+        """What was said before the customer's last message, oldest first; `history` is what the conversation remembers."""
+        if self.conversation_id is None:
+            return self.messages[:-1]
+        return (*(message for exchange in history for message in exchange.messages), *self.new[:-1])
 
     @property
     def text(self) -> str:

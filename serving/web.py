@@ -4,7 +4,7 @@ Not covered: TLS, which ends before the endpoint; the content policy of a page t
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,11 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import BadRequest
 
+CACHE = "X-Kefu-Cache"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 _ORIGIN = re.compile(r"\*|https?://[^\s/?#@]+")
 _HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 _EXPOSED = (
-    "Retry-After", "X-Request-Id", "X-Conversation-Id",
+    "Retry-After", "X-Request-Id", "X-Conversation-Id", CACHE,
     *(f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in ("requests", "tokens")),
 )  # fmt: skip
 _NOTHING = "default-src 'none'; frame-ancestors 'none'"
@@ -42,6 +43,11 @@ def is_origin(text: str) -> bool:
 def is_host(text: str) -> bool:
     """Whether this is a host name without a port, an address, `*.domain`, or `*`."""
     return _HOST.fullmatch(text) is not None
+
+
+def cache_headers(cache: Mapping[str, str] | None) -> dict[str, str]:
+    """`X-Kefu-Cache: exact; id=return-start` where an FAQ entry answered, else `none`."""
+    return {CACHE: f"{cache['kind']}; id={_plain(cache['id'])}" if cache else "none"}
 
 
 def cors(app: ASGIApp, origins: Sequence[str]) -> CORSMiddleware:
@@ -115,3 +121,8 @@ class SecurityHeaders:
         if not content_type.startswith("text/html"):
             return _NOTHING
         return _DOCUMENTATION if path.startswith(("/docs", "/redoc")) else self._page
+
+
+def _plain(text: str) -> str:
+    """A text as a header may hold it."""
+    return "".join(mark if mark.isascii() and mark.isprintable() and mark not in ";," else "_" for mark in text)

@@ -20,6 +20,7 @@ from serving.client import EngineClient
 from serving.database import Database
 from serving.demo_shop import seed_demo_shop
 from serving.faq_cache import FaqCache
+from serving.faq_tally import Tally
 from serving.memory import ConversationTables, Memory
 from serving.orders import ShopTables
 from serving.proposals import Proposal, Proposals
@@ -61,7 +62,7 @@ class Shop:
         toolset = Toolset(self.database, Proposals(lambda: self.now), TOOLS)
         turns, serve = Turns(self.talks, Memory(self.talks)), release.recipe.serve
         window = Window(ServedTokenizer.of(release), serve.history, serve.context, release.tools)
-        self.agent = Agent(release, engine, toolset, turns, FaqCache(()), Telemetry(), len, window)
+        self.agent = Agent(release, engine, toolset, turns, FaqCache(()), Tally(), Telemetry(), len, window)
         self.pool = ThreadPoolExecutor(4)
         self.figures: Counter[str] = Counter()
 
