@@ -29,7 +29,7 @@ from evals.metrics import Evaluation
 from evals.report import write_report
 from pipelines.conform import RESULT
 from pipelines.evaluate import evaluation_of
-from pipelines.faq_fit import FaqFit, faq_inputs, fit_faq
+from pipelines.faq_fit import FaqFit
 from pipelines.ledger import now
 from pipelines.prepare import utterances
 from pipelines.prompted_base import slices_of
@@ -52,6 +52,7 @@ class Candidate:
     fp8: Report
     bf16: Report
     untuned: Baseline | None = None  # where the recipe asks for it
+    faq: FaqFit | None = None  # where the shop calibrates its FAQ and an embedder is here
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -65,7 +66,7 @@ class Candidate:
             "prompts": json_digest(folder_files(self.shop.folder / "prompts")),
             "recipe": file_digest(self.recipe_path),
             **({"untuned": self.untuned.digest} if self.untuned else {}),
-            **faq_inputs(self.shop),
+            **({"faq": self.faq.digest} if self.faq else {}),
         }
 
     def is_in(self, release: Release) -> bool:
@@ -81,7 +82,7 @@ def bundle(
     kept as well."""
     return store.build(
         Release,
-        lambda folder: _fill(folder, candidate, decision, champion, fit_faq(store, candidate.shop)),
+        lambda folder: _fill(folder, candidate, decision, champion),
         inputs={**candidate.inputs, "decision": json_digest(decision.model_dump())},
         section=None,
         code=code_digest("pipelines.bundle", "serving.release"),
@@ -93,17 +94,15 @@ def decision_of(release: Release) -> Decision:
     return Decision.model_validate_json((release.folder / "decision.json").read_bytes())
 
 
-def _fill(
-    folder: Path, candidate: Candidate, decision: Decision, champion: Evaluation | None, faq: FaqFit | None
-) -> dict[str, Any]:
+def _fill(folder: Path, candidate: Candidate, decision: Decision, champion: Evaluation | None) -> dict[str, Any]:
     shop, recipe = candidate.shop, candidate.recipe
     ignore = shutil.ignore_patterns("manifest.json")
     shutil.copytree(candidate.quantized.folder, folder / "model", copy_function=_link, ignore=ignore)
     shutil.copytree(shop.folder / "prompts", folder / "prompts")
     for name in ("intents.yaml", "faq.yaml", "tools.json"):
         shutil.copy(shop.folder / name, folder / name)
-    if faq is not None:
-        shutil.copytree(faq.folder, folder / FAQ, ignore=ignore)
+    if candidate.faq is not None:
+        shutil.copytree(candidate.faq.folder, folder / FAQ, ignore=ignore)
     shutil.copy(candidate.recipe_path, folder / "recipe.yaml")
     evaluation = evaluation_of(candidate.fp8)
     (folder / "report").mkdir()

@@ -43,11 +43,12 @@ def fit(data: Data = None, json: Json = False) -> None:
         from data.errors import EnvironmentLacks
         from data.shop import Shop
         from pipelines.faq_fit import fit_faq
+        from serving.embedder import INSTALL
 
         fitted = fit_faq(ArtifactStore(home() / "artifacts"), Shop.open(data))
         if fitted is None:
             raise EnvironmentLacks(
-                "nothing to fit: the shop has no faq_calibration.jsonl, or no embedder is here (pip install 'kefu[faq]')"
+                f"nothing to fit: the shop has no faq_calibration.jsonl, or no embedder is here ({INSTALL})"
             )
         answer.body = {"digest": fitted.digest, **fitted.facts}
         screen().print_json(data=answer.body)

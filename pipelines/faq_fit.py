@@ -43,6 +43,8 @@ _CODE = (
     "pipelines.faq_fit",
     "pipelines.faq_learning",
     "pipelines.faq_check",
+    "evals.statistics",
+    "data.pii.structured",
     *(f"serving.{name}" for name in _MODULES),
 )
 
@@ -58,6 +60,7 @@ def fit_faq(store: ArtifactStore, shop: Shop, embedder: Embedder | None = None) 
 
     Raises:
         BadInput: the FAQ or its calibration is malformed.
+        EnvironmentLacks: the embedder is an endpoint, and it does not answer.
     """
     if not shop.faq_calibration:
         return None
@@ -68,13 +71,13 @@ def fit_faq(store: ArtifactStore, shop: Shop, embedder: Embedder | None = None) 
     return store.build(
         FaqFit,
         lambda folder: _fill(folder, shop, embedder),
-        inputs={**faq_inputs(shop), "embedder": embedder.name},
+        inputs={**_inputs(shop), "embedder": embedder.name},
         section=None,
         code=code_digest(*_CODE),
     )
 
 
-def faq_inputs(shop: Shop) -> dict[str, str]:
+def _inputs(shop: Shop) -> dict[str, str]:
     """The digests of all that a fit reads."""
     files = {name: shop.folder / name for name in ("faq.yaml", "faq_calibration.jsonl")}
     files |= {path.name: path for path in sorted(shop.cases.glob("faq_pairs*.jsonl"))}

@@ -20,6 +20,7 @@ from pipelines import verdict
 from pipelines.base_model import prepare_base
 from pipelines.bundle import Candidate
 from pipelines.evaluate import evaluate
+from pipelines.faq_fit import FaqFit, fit_faq
 from pipelines.job import Job, opened
 from pipelines.merge import merge
 from pipelines.prepare import prepare, sift_sources
@@ -45,13 +46,14 @@ def release(recipe_path: Path, data: Path | None = None, mechanics: bool = False
     """From a recipe and a shop's data to the serving champion, or to a reasoned refusal."""
     with opened(recipe_path, data) as job:
         base, corpus = _prepare(job)
+        faq = _fit_faq(job) if job.shop.faq_calibration else None
         adapter = _train(job, corpus, base)
         merged = _merge(job, base, adapter)
         quantized = _quantize(job, merged)
         bf16 = _evaluate(job, "evaluate-bf16", merged, corpus)
         fp8 = _evaluate(job, "evaluate-fp8", quantized, corpus)
         untuned = _evaluate_base(job, base) if job.recipe.evaluate.prompted_base else None
-        candidate = Candidate(job.shop, job.recipe, job.recipe_path, corpus, quantized, fp8, bf16, untuned)
+        candidate = Candidate(job.shop, job.recipe, job.recipe_path, corpus, quantized, fp8, bf16, untuned, faq)
         decision, released = _decide(job, candidate)
         version = _publish(job, released, decision)
         moved = _promote(job, version, mechanics) if decision.passed or mechanics else None
@@ -70,6 +72,16 @@ def _prepare(job: Job) -> tuple[Base, Corpus]:
         corpus = record.keep(prepare(job.store, job.shop, job.recipe, base, sifted))
         verdict.foresee(job, corpus)
         return base, corpus
+
+
+@stage(name="fit-faq")
+def _fit_faq(job: Job) -> FaqFit | None:
+    with job.stage("fit-faq") as record:
+        fitted = fit_faq(job.store, job.shop)
+        if fitted is None:
+            verdict.foresee_exact_hits_alone()
+            return None
+        return record.keep(fitted)
 
 
 @stage(name="train")

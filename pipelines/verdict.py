@@ -24,6 +24,7 @@ from pipelines.registry import Version
 from pipelines.rollout import Moved
 from pipelines.screen import screen
 from recipes.recipe import GateRecipe
+from serving.embedder import INSTALL
 from serving.release import Release
 
 ASKED = ("intents", "labels", "tools")  # a champion's figures on other cases than these say nothing about the candidate
@@ -69,6 +70,11 @@ def foresee(job: Job, corpus: Corpus) -> None:
     """Says before anything is trained what the gate will refuse whatever comes out."""
     if lacking := too_few_cases(job.shop, corpus, job.recipe.gate):
         screen().print(lacking)
+
+
+def foresee_exact_hits_alone() -> None:
+    """Says that near questions will be left to the model, and what to install."""
+    screen().print(f"no embedder is here: the FAQ will answer the very questions alone; {INSTALL}", soft_wrap=True)
 
 
 def too_few_cases(shop: Shop, corpus: Corpus, gate: GateRecipe) -> str | None:

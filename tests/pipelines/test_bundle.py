@@ -16,6 +16,7 @@ from evals.metrics import Evaluation
 from evals.report import write_report
 from pipelines.bundle import Candidate, bundle
 from pipelines.evaluate import evaluation_of
+from pipelines.faq_fit import FaqFit
 from recipes.recipe import RECIPES, Recipe
 from tests.evals.conftest import evaluation, intent_predictions, tool_predictions
 
@@ -109,3 +110,11 @@ def test_the_champion_and_the_untuned_base_stand_beside_it(store: ArtifactStore,
 def test_equal_parts_are_the_same_release(store: ArtifactStore, candidate: Candidate) -> None:
     assert release(store, candidate, None)[0].folder == release(store, candidate, None)[0].folder
     assert candidate.is_in(release(store, candidate, None)[0])
+
+
+def test_a_fitted_faq_is_part_of_it(store: ArtifactStore, candidate: Candidate) -> None:
+    plain, _ = release(store, candidate, None)
+    fitted = make(store, FaqFit, "faq", {"verifier.json": "{}"}, {})
+    made, _ = release(store, replace(candidate, faq=fitted), None)
+    assert (made.folder / "faq" / "verifier.json").exists() and not (plain.folder / "faq").exists()
+    assert made.manifest["inputs"]["faq"] == fitted.digest and made.digest != plain.digest

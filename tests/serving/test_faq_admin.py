@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from data.artifact import ArtifactStore
 from serving.faq_opening import open_faq
 from serving.gateway import create_app
+from serving.keys import KeyStore
 from serving.release import Release
 from serving.settings import GatewaySettings
 from tests.serving.near import PASSED, Hashing, matcher, small, write_fitted
@@ -162,3 +163,17 @@ async def test_what_must_not_be_taken_over(
 
 async def test_an_endpoint_without_releases_to_ask_for_says_so(client: httpx.AsyncClient) -> None:
     assert (await client.post("/v1/faq/reload")).status_code == 404
+
+
+async def test_a_key_needs_the_scope_admin(settings: GatewaySettings, engine: Any, shop: Any, tmp_path: Path) -> None:
+    made = KeyStore.open(f"sqlite:///{tmp_path / 'keys.db'}")
+    secrets = {scope: made.create(scope, (scope,))[1] for scope in ("chat", "admin")}
+    store = KeyStore.open(f"sqlite:///{tmp_path / 'keys.db'}")
+    async with client_of(dataclasses.replace(settings, key_store=store), engine) as http:
+        for method, path in (("GET", "/v1/faq"), ("POST", "/v1/faq/reload")):
+            without = await http.request(method, path)
+            chat = await http.request(method, path, headers={"Authorization": f"Bearer {secrets['chat']}"})
+            admin = await http.request(method, path, headers={"Authorization": f"Bearer {secrets['admin']}"})
+            assert (without.status_code, chat.status_code) == (401, 403)
+            assert chat.json()["error"]["code"] == "missing_scope"
+            assert admin.status_code == (200 if method == "GET" else 404)
