@@ -15,6 +15,7 @@ from typing import Any, Literal
 from data.artifact import home
 from data.errors import EnvironmentLacks, KefuError
 from recipes.recipe import RECIPES, BaseModelSource, FolderBase, GgufBase, HubBase, PackageBase, RandomBase, Recipe
+from serving.embedder import INSTALL, configured_embedder
 from serving.engine import engine_python, require_port
 from serving.hardware import Hardware
 
@@ -37,7 +38,8 @@ def examine(recipe_path: Path, port: int = 8000) -> list[Check]:
     """Everything that a release with this recipe, and serving it, needs of the machine; the other recipes as notes."""
     recipe, hardware = Recipe.read(recipe_path), Hardware.detect()
     checks = [_cpu(hardware), _gpu(hardware), _path(hardware, recipe)]
-    checks += [_memory(hardware, recipe), _disk(recipe), _main(), _engine(), _port(port), _base(recipe, "lacks")]
+    checks += [_memory(hardware, recipe), _disk(recipe), _main(), _engine(), _embedder(), _port(port)]
+    checks += [_base(recipe, "lacks")]
     others = (path for path in sorted(RECIPES.glob("*.yaml")) if path.resolve() != recipe_path.resolve())
     return checks + [_base(Recipe.read(path), "note") for path in others]
 
@@ -131,6 +133,13 @@ def _engine() -> Check:
     if not packages:
         return Check("engine environment", "lacks", f"{python} has no vLLM", "run `make engine`")
     return Check("engine environment", "ok", f"{packages[0].name.removesuffix('.dist-info')} in {python.parent.parent}")
+
+
+def _embedder() -> Check:
+    try:
+        return Check("FAQ embedder", "ok", configured_embedder().name)
+    except EnvironmentLacks:
+        return Check("FAQ embedder", "note", "none", f"without one near questions are left to the model; {INSTALL}")
 
 
 def _port(port: int) -> Check:

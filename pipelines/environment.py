@@ -1,7 +1,8 @@
 """The environment variables of `kefu serve`, in one place: what each means, and what it is when it is not set.
 
-`kefu serve --help` lists them. Not covered: where state lives (KEFU_HOME, KEFU_DATABASE_URL, MLFLOW_TRACKING_URI), which
-every command reads. Imports nothing heavy, so that the help can show it.
+`kefu serve --help` lists them. Not covered: where state lives (KEFU_HOME, KEFU_DATABASE_URL, MLFLOW_TRACKING_URI) and
+the embedder (KEFU_EMBEDDER_URL, KEFU_EMBEDDER_MODEL), which every command reads. Imports nothing heavy, so that the help
+can show it.
 """
 
 import os

@@ -1,6 +1,5 @@
 """The fitted verifier of a shop: the same every time, closed until frozen pairs were asked, tied to what it was made of."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,12 @@ from pipelines.faq_fit import fit_faq
 from pipelines.faq_learning import fit
 from serving.faq_evidence import FEATURES
 from serving.faq_verifier import VERIFIER, Fitted, read_fitted
-from tests.serving.near import Hashing, fitted, matcher, small, vectors
+from tests.serving.near import Hashing, fitted, matcher, small, vectors, write_small
 
 
 def shop_in(folder: Path, pairs: list[FaqPair] | None = None) -> Shop:
-    entries, calibration = small()
     (folder / "cases").mkdir(parents=True)
-    (folder / "faq.yaml").write_text(
-        json.dumps({"entries": [entry.model_dump() for entry in entries]}), encoding="utf-8"
-    )
-    write_jsonl(folder / "faq_calibration.jsonl", calibration)
+    write_small(folder)
     if pairs:
         write_jsonl(folder / "cases" / "faq_pairs.jsonl", pairs)
     return Shop(folder=folder, train=folder, cases=folder / "cases")

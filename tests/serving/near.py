@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.schema import FaqCalibration, FaqEntry
+from data.schema import FaqCalibration, FaqEntry, write_jsonl
 from data.shop import Shop
 from pipelines.faq_check import matcher_of
 from pipelines.faq_learning import fit
@@ -64,6 +64,14 @@ def matcher() -> Matcher:
     """The small FAQ with a threshold that lets something through."""
     lower = fitted().fitted.model_copy(update={"threshold": 0.7, "thresholds": {}})
     return matcher_of(small()[0], Verifier(lower, fitted().forest), vectors(), Hashing())
+
+
+def write_small(folder: Path) -> None:
+    """The small FAQ and its calibration as a shop holds them."""
+    entries, calibration = small()
+    listed = {"entries": [entry.model_dump() for entry in entries]}
+    (folder / "faq.yaml").write_text(json.dumps(listed), encoding="utf-8")
+    write_jsonl(folder / "faq_calibration.jsonl", calibration)
 
 
 def write_fitted(folder: Path, figures: Figures | None = PASSED) -> None:

@@ -90,6 +90,21 @@ async def test_the_listing_counts_hits_and_shows_near_misses(near: GatewaySettin
     assert all(entry["threshold"] > 0 for entry in listing["entries"])
 
 
+async def test_what_leans_on_the_conversation_goes_to_the_model(near: GatewaySettings, engine: Any, shop: Any) -> None:
+    text, _ = paraphrase()
+    async with client_of(near, engine) as http:
+        first = await http.post("/v1/chat/completions", json=ask(text, conversation_id="talk"))
+        later = await http.post("/v1/chat/completions", json=ask(f"And also {text}", conversation_id="talk"))
+        whole = ask(text) | {"messages": [*ask("Hi")["messages"], {"role": "assistant", "content": "Which order?"}]}
+        asked_back = await http.post(
+            "/v1/chat/completions", json=whole | {"messages": [*whole["messages"], *ask(text)["messages"]]}
+        )
+        metrics = (await http.get("/metrics")).text
+    assert first.headers["X-Kefu-Cache"].startswith("semantic")
+    assert later.headers["X-Kefu-Cache"] == asked_back.headers["X-Kefu-Cache"] == "none"
+    assert 'kefu_faq_lookups_total{result="bypass"} 2.0' in metrics
+
+
 @pytest.mark.parametrize(
     ("figures", "why"), [(None, "never checked"), (PASSED.model_copy(update={"false_hit_upper_95": 0.02}), "too many")]
 )
