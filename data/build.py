@@ -8,7 +8,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from data.artifact import ArtifactStore, Corpus, Sifted, code_digest, write_json
 from data.chat import Row, dialog_rows, intent_row
@@ -20,6 +20,7 @@ from data.staging import Staging
 
 BIN = 50  # tokens, of the histograms of lengths
 LANGUAGES = ("en", "zh")
+T = TypeVar("T")
 
 
 def build_corpus(
@@ -67,9 +68,10 @@ def _write(
         share = section["shares"].get(task, 0) * section["languages"].get(language, 0)
         times = section["repeat"].get(task, 1)
         taken = _take(groups, section["max_tokens"] * share / times, count_tokens)
-        tokens[f"{task}.{language}"] = sum(length for _, length in taken) * times
         lengths[task].update(length // BIN * BIN for _, length in taken)
-        train += [row for row, _ in taken] * times
+        taken = _repeated(taken, times)
+        tokens[f"{task}.{language}"] = sum(length for _, length in taken)
+        train += [row for row, _ in taken]
     held_out = [case for language in LANGUAGES for case in _cases(staging.utterances(language, held_out=True))]
     dropped = list(staging.dropped())
     facts = {**read, "held_out": len(held_out), "tokens": tokens, **_counts(train)}
@@ -112,6 +114,12 @@ def _take(groups: Iterable[list[Row]], budget: float, count_tokens: Callable[[Ro
             break
         taken += zip(group, lengths, strict=True)
     return taken
+
+
+def _repeated(rows: list[T], times: float) -> list[T]:
+    """The rows `times` times: a fraction stands for the first of them, which `_groups` yields in no order of meaning."""
+    whole = int(times)
+    return rows * whole + rows[: round(len(rows) * (times - whole))]
 
 
 def _cases(bodies: Iterable[str]) -> Iterator[IntentCase]:

@@ -5,6 +5,7 @@ Not covered: GPU memory.
 
 import ctypes
 import gc
+import multiprocessing
 import sys
 import threading
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ class Footprint:
 
 @contextmanager
 def footprint() -> Iterator[Footprint]:
-    """Samples the resident memory of this process and its descendants until the block ends."""
+    """Samples the resident memory of this process and its descendants until the block ends; in a process that
+    `multiprocessing` started, that of its parent and all of the parent's descendants."""
     result, stop = Footprint(), threading.Event()
     sampler = threading.Thread(target=_sample, args=(result, stop), daemon=True)
     sampler.start()
@@ -47,7 +49,8 @@ def trim_heap() -> None:
 
 
 def _sample(result: Footprint, stop: threading.Event) -> None:
-    process = psutil.Process()
+    parent = multiprocessing.parent_process()
+    process = psutil.Process(parent.pid if parent else None)
     while True:
         result.peak_mb = max(result.peak_mb, _resident_mb(process))
         if stop.wait(INTERVAL_S):

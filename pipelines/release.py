@@ -17,6 +17,7 @@ from prefect.states import Completed, Failed
 from data.artifact import Adapter, Artifact, Base, Baseline, Corpus, Merged, Quantized, Report
 from evals.gate import Decision
 from pipelines import verdict
+from pipelines.apart import apart
 from pipelines.base_model import prepare_base
 from pipelines.bundle import Candidate
 from pipelines.evaluate import evaluate
@@ -68,7 +69,7 @@ def release(recipe_path: Path, data: Path | None = None, mechanics: bool = False
 def _prepare(job: Job) -> tuple[Base, Corpus]:
     with job.stage("prepare") as record:
         sifted = record.keep(sift_sources(job.store, job.shop, job.recipe))  # bad data is told before a base is fetched
-        base = record.keep(prepare_base(job.store, job.recipe.base))
+        base = record.keep(apart(prepare_base, job.store, job.recipe.base))
         corpus = record.keep(prepare(job.store, job.shop, job.recipe, base, sifted))
         verdict.foresee(job, corpus)
         return base, corpus
@@ -77,7 +78,7 @@ def _prepare(job: Job) -> tuple[Base, Corpus]:
 @stage(name="fit-faq")
 def _fit_faq(job: Job) -> FaqFit | None:
     with job.stage("fit-faq") as record:
-        fitted = fit_faq(job.store, job.shop)
+        fitted = apart(fit_faq, job.store, job.shop)
         if fitted is None:
             verdict.foresee_exact_hits_alone()
             return None
@@ -88,19 +89,19 @@ def _fit_faq(job: Job) -> FaqFit | None:
 def _train(job: Job, corpus: Corpus, base: Base) -> Adapter:
     with job.stage("train") as record:
         record.reads("train.jsonl", corpus.folder / "train.jsonl", "training")
-        return record.keep(train(job.store, corpus, base, job.recipe.train, record.run.step))
+        return record.keep(apart(train, job.store, corpus, base, job.recipe.train, hear=record.run.step))
 
 
 @stage(name="merge")
 def _merge(job: Job, base: Base, adapter: Adapter) -> Merged:
     with job.stage("merge") as record:
-        return record.keep(merge(job.store, base, adapter))
+        return record.keep(apart(merge, job.store, base, adapter))
 
 
 @stage(name="quantize")
 def _quantize(job: Job, merged: Merged) -> Quantized:
     with job.stage("quantize") as record:
-        return record.keep(quantize(job.store, merged, job.recipe.quantize))
+        return record.keep(apart(quantize, job.store, merged, job.recipe.quantize))
 
 
 @stage(name="evaluate", task_run_name="{name}")

@@ -75,8 +75,8 @@ class DataRecipe(Strict):
     max_tokens: PositiveInt
     shares: dict[Literal["intent", "dialog"], Share]  # of the budget
     languages: dict[Language, Share]  # of each task's share
-    # how often each row comes in one epoch, if not once
-    repeat: dict[Literal["intent", "dialog"], PositiveInt] = Field(default_factory=dict)
+    # how often each row comes in one epoch, if not once; 1.5 is all of them once and half of them once more
+    repeat: dict[Literal["intent", "dialog"], Annotated[float, Field(ge=1)]] = Field(default_factory=dict)
     validation: Share  # of the utterances, held out; they also widen the retention test
     # similarity from which a row says about the same as another of its label, and is dropped
     near_duplicates: Share = 0.7

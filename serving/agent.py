@@ -6,7 +6,7 @@ what may be read, what is written and what is said about it is decided here. Not
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -66,6 +66,7 @@ class Agent:
             NotFound: the conversation is somebody else's.
             EngineUnavailable, EngineTimeout: the engine did not answer.
         """
+        turn = turn.through(self._plain)
         self._check_lengths(turn)
         language = turn.language
         customer = turn.owner.customer
@@ -95,7 +96,7 @@ class Agent:
     async def intent(self, text: str) -> str | None:
         """The intent of a customer's message by the released intent prompt; None if unparsable or the engine failed."""
         payload = {
-            "messages": wire(intent_messages(text, self.release.prompts)),
+            "messages": wire(intent_messages(self._plain(text), self.release.prompts)),
             "temperature": 0.0,
             "max_tokens": INTENT_MAX_TOKENS,
             "chat_template_kwargs": {"enable_thinking": False},
@@ -108,6 +109,11 @@ class Agent:
         label = parse_intent(completion.content, self.release.taxonomy.names)
         self.telemetry.intents.labels(label or "unparsable").inc()
         return label
+
+    @cached_property
+    def _plain(self) -> Callable[[str], str]:
+        """What customers, callers and the shop's records say, so that none of it counts as a mark of the template."""
+        return self.window.tokenizer.plain
 
     @cached_property
     def _calls(self) -> ToolCalls:
@@ -255,7 +261,9 @@ class Agent:
             known = self.telemetry.known_tool(name)
             self.telemetry.tool_calls.labels(known, result.status).inc()
             answer.tools.append({"name": name, "arguments": arguments, "status": result.status})
-            answer.exchange.append(Message(role="tool", content=result.text[:MAX_RESULT], tool_call_id=call.id))
+            answer.exchange.append(
+                Message(role="tool", content=self._plain(result.text[:MAX_RESULT]), tool_call_id=call.id)
+            )
         return results
 
     async def _checked(self, text: str, answer: Answer, party: Party | None, language: Language) -> Checked:

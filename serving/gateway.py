@@ -14,6 +14,7 @@ import httpx
 from fastapi import Body, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from serving.admission import BodyLimit
@@ -23,7 +24,7 @@ from serving.conversations import conversation_routes
 from serving.deadline import Deadline
 from serving.door import Door
 from serving.endpoint import Endpoint
-from serving.errors import OUR_FAULT, BadRequest, ServiceError
+from serving.errors import OUR_FAULT, BadRequest, ServiceError, Unavailable
 from serving.events import events
 from serving.faq_admin import faq_routes
 from serving.feedback import feedback_routes
@@ -37,6 +38,7 @@ from serving.toolset import TOOLS
 from serving.web import SecurityHeaders, TrustedHosts, cache_headers, cors
 
 CLIENT_GONE = 499  # nginx's number for a client that closed the request; nobody reads this answer
+_AWAY = (OperationalError, InterfaceError)  # a database that does not answer, as SQLAlchemy has it
 _SSE = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -128,7 +130,7 @@ def _add_chat(app: FastAPI, endpoint: Endpoint) -> None:
         _count(endpoint, request, status)
         return JSONResponse(told.body(), status, {**(getattr(error, "headers", None) or {}), **told.headers})
 
-    for kind in (ServiceError, RequestValidationError, HTTPException, Exception):
+    for kind in (ServiceError, RequestValidationError, HTTPException, *_AWAY, Exception):
         app.add_exception_handler(kind, failed)
 
 
@@ -219,6 +221,8 @@ def _as_service_error(error: Exception) -> ServiceError:
         return _invalid(error)
     if isinstance(error, HTTPException):
         return BadRequest(str(error.detail))
+    if isinstance(error, _AWAY):
+        return Unavailable("a database of this endpoint does not answer; try again later")
     return ServiceError(OUR_FAULT)
 
 

@@ -18,7 +18,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         (404, "no such model, or a conversation that is not the caller's"),
         (413, "the body is over the limit"),
         (500, "a fault of the endpoint's own"),
-        (503, "the engine is down or full; `Retry-After` says when to come again"),
+        (503, "the engine is down or full, or a database is away; `Retry-After` says when to come again"),
         (504, "the engine did not finish in time"),
         ("4XX", "refused for another reason, which the error names"),
     )

@@ -6,6 +6,7 @@ token ids, decoding, templates in several files.
 """
 
 import json
+import re
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from tokenizers import Tokenizer
 
 from data.chat import template
 from data.errors import BadInput
+from serving.reasoning import MARKS
 from serving.release import Release
 
 
@@ -44,12 +46,25 @@ class ServedTokenizer:
         """Tokens of a text; marks of the template that are tokens of their own count as one."""
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def plain(self, text: str) -> str:
+        """The text with a blank in every mark of the template and every special token: what people write stays text, and
+        neither ends a turn nor begins one."""
+        while self._marks.search(text):  # what stands around a mark may be one as well
+            text = self._marks.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", text)
+        return text
+
     def apply_chat_template(self, conversation: Any, **options: Any) -> str:
         """The prompt's text, as `data.chat.render` asks for it; what else Transformers offers is not offered."""
         names = ("tools", "add_generation_prompt", "enable_thinking")
         given = {name: options[name] for name in names if name in options}
         text: str = self._compiled.render(messages=conversation, **given)
         return text
+
+    @cached_property
+    def _marks(self) -> re.Pattern[str]:
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        marks = {*MARKS, *(token.content for token in added if token.special)}
+        return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))))
 
     @cached_property
     def _compiled(self) -> Any:

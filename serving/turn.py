@@ -1,7 +1,7 @@
 """One turn: what is asked of the agent, and what it answers. Not covered: how it finds the answer (`serving/agent.py`)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from data.chat import language_of
@@ -25,6 +25,11 @@ class Turn:
     confirmation_id: str | None = None
     thinking: Thinking = OFF
     sampling: Mapping[str, Any] = field(default_factory=dict)
+
+    def through(self, change: Callable[[str], str]) -> "Turn":
+        """The turn with `change` made to everything that it says."""
+        said = tuple(one.model_copy(update={"content": change(one.content)}) for one in self.messages)
+        return replace(self, messages=said, notes=change(self.notes))
 
     @property
     def new(self) -> tuple[Message, ...]:

@@ -105,6 +105,18 @@ def test_repeated_rows_count_every_time(tmp_path: Path, shop: Shop, examples: li
     assert sum(corpus.facts["tokens"].values()) == sum(map(words, rows)) <= SECTION["max_tokens"]
 
 
+def test_a_fraction_repeats_some_rows_of_every_label(tmp_path: Path, shop: Shop, examples: list[Example]) -> None:
+    corpus = build(ArtifactStore(tmp_path), examples, shop, repeat={"intent": 1.5})
+    rows = read_jsonl(corpus.folder / "train.jsonl", Row)
+    times = Counter(row.model_dump_json() for row in rows if row.intent is not None)
+    twice = Counter(Row.model_validate_json(row).intent for row, count in times.items() if count == 2)
+
+    assert set(times.values()) == {1, 2}
+    assert abs(times.total() - 1.5 * len(times)) <= 1  # for each language one row may be rounded
+    assert set(twice) == {row.intent for row in rows if row.intent is not None}
+    assert sum(corpus.facts["tokens"].values()) == sum(map(words, rows)) <= SECTION["max_tokens"]
+
+
 def test_the_order_of_rows_does_not_matter(tmp_path: Path, shop: Shop, examples: list[Example]) -> None:
     rows = [*examples[::4], Utterance(text="Is it back in stock?", intent="stock_availability", language="en")]
     rows += [row.model_copy(update={"text": row.text.upper()}) for row in rows if isinstance(row, Utterance)]

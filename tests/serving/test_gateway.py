@@ -1,10 +1,13 @@
 """The protocol's edges: statuses, OpenAI's error shape, models, health, keys, limits, streams, disconnects."""
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import socket
+import sqlite3
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -221,6 +224,18 @@ async def test_a_bug_of_ours_is_a_500_that_tells_nothing(
     monkeypatch.setattr("serving.protocol.ChatRequest.check", broken)
     response = await chat.post("hi")
     assert response.status_code == 500 and "secret" not in response.text and "error" in response.json()
+
+
+@pytest.mark.parametrize("name", ["shop", "conversations"])
+async def test_a_database_that_is_away_is_a_503(chat: Any, engine: Any, h: Any, tmp_path: Path, name: str) -> None:
+    engine.answer("Fine.")
+    (kept,) = tmp_path.glob(f"{name}.db")
+    with contextlib.closing(sqlite3.connect(kept)) as database:
+        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            database.execute(f"ALTER TABLE {table} RENAME TO gone_{table}")
+    response = await chat.post("hi", h.token("demo"), conversation_id="c")
+    assert response.status_code == 503 and "database" in response.json()["error"]["message"]
+    assert int(response.headers["retry-after"]) > 0
 
 
 @pytest.mark.parametrize("stream", [False, True])
