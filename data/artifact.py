@@ -150,8 +150,7 @@ class ArtifactStore:
         `make` fills the folder, may resume from what an interrupted call left below `folder / SCRATCH`, and returns facts
         for the manifest. Two processes that want the same artifact wait for each other.
         """
-        key = json_digest({"inputs": dict(inputs), "section": section, "code": code})
-        folder = self.root / kind.kind / key[:16]
+        folder = self._folder(kind, inputs, section, code)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder.with_suffix(".lock")):
             if (folder / MANIFEST).exists():
@@ -177,6 +176,17 @@ class ArtifactStore:
             }
             write_json(folder / MANIFEST, manifest)
         return kind(folder)
+
+    def find(self, kind: type[A], *, inputs: Mapping[str, str], section: Any, code: str) -> A | None:
+        """The artifact for these inputs if it is on disk and whole; nothing is made."""
+        try:
+            return kind.open(self._folder(kind, inputs, section, code))
+        except BadInput:
+            return None
+
+    def _folder(self, kind: type[A], inputs: Mapping[str, str], section: Any, code: str) -> Path:
+        key = json_digest({"inputs": dict(inputs), "section": section, "code": code})
+        return self.root / kind.kind / key[:16]
 
 
 def _clear(folder: Path, keep: str = "") -> None:

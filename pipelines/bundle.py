@@ -52,7 +52,7 @@ class Candidate:
     fp8: Report
     bf16: Report
     untuned: Baseline | None = None  # where the recipe asks for it
-    faq: FaqFit | None = None  # where the shop calibrates its FAQ and an embedder is here
+    faq: FaqFit | None = None  # where `kefu faq fit` made one of this shop
 
     @property
     def inputs(self) -> dict[str, str]:

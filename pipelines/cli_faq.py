@@ -21,7 +21,7 @@ def check(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Ask pairs of questions of a release's FAQ cache, or of a shop's as it would be released. Exit code 1: a bar is missed."""
+    """Ask pairs of questions of a release's FAQ cache, or of a shop's, fitted if need be. Exit code 1: a bar is missed."""
     with answering(json) as answer:
         from data.schema import FaqPair, read_jsonl
         from pipelines.faq_check import FaqCheck, show
@@ -37,7 +37,8 @@ def check(
 
 @app.command("fit")
 def fit(data: Data = None, json: Json = False) -> None:
-    """Fit the verifier of a shop's FAQ to its calibration questions, as a release does; a second call finds it on disk."""
+    """Fit the verifier of a shop's FAQ to its calibration questions (a minute) and ask the frozen pairs; the next release
+    takes it along, and answers near questions if too few were answered wrongly."""
     with answering(json) as answer:
         from data.artifact import ArtifactStore, home
         from data.errors import EnvironmentLacks

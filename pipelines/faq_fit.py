@@ -1,7 +1,7 @@
 """The fitted verifier of a shop's FAQ as one artifact: weights, trees, thresholds, vectors, and what its check found.
 
-The shop's frozen pairs are asked once, at the end; they
-choose nothing, they only open or close the matches (`serving/faq_opening.py`).
+It takes a minute on two cores, so that it is a command of its own (`kefu faq fit`); a release takes along what is there. The
+shop's frozen pairs are asked at the end; they choose nothing, they only open or close the matches (`serving/faq_opening.py`).
 
     DIGEST/verifier.json  forest.safetensors  vectors.safetensors
 """
@@ -68,17 +68,29 @@ def fit_faq(store: ArtifactStore, shop: Shop, embedder: Embedder | None = None) 
         embedder = embedder or configured_embedder()
     except EnvironmentLacks:
         return None
-    return store.build(
-        FaqFit,
-        lambda folder: _fill(folder, shop, embedder),
-        inputs={**_inputs(shop), "embedder": embedder.name},
-        section=None,
-        code=code_digest(*_CODE),
-    )
+    return store.build(FaqFit, lambda folder: _fill(folder, shop, embedder), **_identity(shop, embedder))
+
+
+def fitted_faq(store: ArtifactStore, shop: Shop, embedder: Embedder | None = None) -> FaqFit | None:
+    """What `fit_faq` made of this very shop with this embedder, if it is on disk: a release takes it along and fits nothing.
+
+    Raises:
+        BadInput: the FAQ or its calibration is malformed.
+    """
+    if not shop.faq_calibration:
+        return None
+    try:
+        return store.find(FaqFit, **_identity(shop, embedder or configured_embedder()))
+    except EnvironmentLacks:
+        return None
+
+
+def _identity(shop: Shop, embedder: Embedder) -> dict[str, Any]:
+    """What tells one fit from another: the digests of all that it reads, and of its code."""
+    return {"inputs": {**_inputs(shop), "embedder": embedder.name}, "section": None, "code": code_digest(*_CODE)}
 
 
 def _inputs(shop: Shop) -> dict[str, str]:
-    """The digests of all that a fit reads."""
     files = {name: shop.folder / name for name in ("faq.yaml", "faq_calibration.jsonl")}
     files |= {path.name: path for path in sorted(shop.cases.glob("faq_pairs*.jsonl"))}
     return {
@@ -132,7 +144,7 @@ class FaqUnderCheck:
 
     @classmethod
     def of_shop(cls, data: Path | None) -> "FaqUnderCheck":
-        """A shop, fitted as a release would be.
+        """A shop, fitted now if it is not yet.
 
         Raises:
             BadInput: the folder is no shop, or its FAQ is malformed.

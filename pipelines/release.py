@@ -21,7 +21,6 @@ from pipelines.apart import apart
 from pipelines.base_model import prepare_base
 from pipelines.bundle import Candidate
 from pipelines.evaluate import evaluate
-from pipelines.faq_fit import FaqFit, fit_faq
 from pipelines.job import Job, opened
 from pipelines.merge import merge
 from pipelines.prepare import prepare, sift_sources
@@ -47,7 +46,7 @@ def release(recipe_path: Path, data: Path | None = None, mechanics: bool = False
     """From a recipe and a shop's data to the serving champion, or to a reasoned refusal."""
     with opened(recipe_path, data) as job:
         base, corpus = _prepare(job)
-        faq = _fit_faq(job) if job.shop.faq_calibration else None
+        faq = verdict.fitted(job)
         adapter = _train(job, corpus, base)
         merged = _merge(job, base, adapter)
         quantized = _quantize(job, merged)
@@ -73,16 +72,6 @@ def _prepare(job: Job) -> tuple[Base, Corpus]:
         corpus = record.keep(prepare(job.store, job.shop, job.recipe, base, sifted))
         verdict.foresee(job, corpus)
         return base, corpus
-
-
-@stage(name="fit-faq")
-def _fit_faq(job: Job) -> FaqFit | None:
-    with job.stage("fit-faq") as record:
-        fitted = apart(fit_faq, job.store, job.shop)
-        if fitted is None:
-            verdict.foresee_exact_hits_alone()
-            return None
-        return record.keep(fitted)
 
 
 @stage(name="train")

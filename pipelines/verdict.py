@@ -18,13 +18,13 @@ from evals.metrics import Evaluation
 from pipelines.bundle import Candidate, bundle, decision_of
 from pipelines.conform import as_check, conformance_of, wanted
 from pipelines.evaluate import evaluate, evaluation_of, read_evaluation, read_held_out
+from pipelines.faq_fit import FaqFit, fitted_faq
 from pipelines.job import Job, Stage
 from pipelines.prepare import utterances
 from pipelines.registry import Version
 from pipelines.rollout import Moved
 from pipelines.screen import screen
 from recipes.recipe import GateRecipe
-from serving.embedder import INSTALL
 from serving.release import Release
 
 ASKED = ("intents", "labels", "tools")  # a champion's figures on other cases than these say nothing about the candidate
@@ -72,9 +72,14 @@ def foresee(job: Job, corpus: Corpus) -> None:
         screen().print(lacking)
 
 
-def foresee_exact_hits_alone() -> None:
-    """Says that near questions will be left to the model, and what to install."""
-    screen().print(f"no embedder is here: the FAQ will answer the very questions alone; {INSTALL}", soft_wrap=True)
+def fitted(job: Job) -> FaqFit | None:
+    """The fit of the shop's FAQ that the release takes along; says before anything is trained where there is none, or it
+    found near answers too often wrong."""
+    faq = fitted_faq(job.store, job.shop)
+    if job.shop.faq_calibration and not (faq and faq.facts["open"]):
+        why = "is not fitted (kefu faq fit, then release again)" if faq is None else "did not pass its check"
+        screen().print(f"the FAQ {why}: it will answer the very questions that it lists, no near ones", soft_wrap=True)
+    return faq
 
 
 def too_few_cases(shop: Shop, corpus: Corpus, gate: GateRecipe) -> str | None:

@@ -34,7 +34,7 @@ def open_faq(release: Release, embedder: Embedder | None = None) -> OpenedFaq:
     """
     folder, entries = release.folder / FOLDER, release.faq
     if not folder.is_dir():
-        return OpenedFaq(FaqCache(entries), "the release holds no fitted verifier")
+        return OpenedFaq(FaqCache(entries), "the release holds no fitted verifier: kefu faq fit, then release again")
     try:
         return _opened(folder, release, embedder)
     except (BadInput, EnvironmentLacks) as error:

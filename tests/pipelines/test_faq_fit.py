@@ -9,7 +9,7 @@ from data.artifact import ArtifactStore
 from data.errors import BadInput
 from data.schema import FaqPair, write_jsonl
 from data.shop import Shop
-from pipelines.faq_fit import fit_faq
+from pipelines.faq_fit import fit_faq, fitted_faq
 from pipelines.faq_learning import fit
 from serving.faq_evidence import FEATURES
 from serving.faq_verifier import VERIFIER, Fitted, read_fitted
@@ -26,10 +26,12 @@ def shop_in(folder: Path, pairs: list[FaqPair] | None = None) -> Shop:
 
 def test_it_is_closed_until_pairs_were_asked_and_is_found_again_on_disk(tmp_path: Path) -> None:
     store, shop = ArtifactStore(tmp_path / "store"), shop_in(tmp_path / "shop")
+    assert fitted_faq(store, shop, Hashing()) is None
     first = fit_faq(store, shop, Hashing())
     assert first is not None and first.facts["open"] is False and first.facts["figures"] is None
     again = fit_faq(store, shop, Hashing())
-    assert again is not None and again.folder == first.folder
+    found_again = fitted_faq(store, shop, Hashing())
+    assert again is not None and found_again is not None and again.folder == found_again.folder == first.folder
     found, expected = read_fitted(first.folder), fitted().fitted
     assert found.threshold == expected.threshold and found.features == expected.features
 
