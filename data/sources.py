@@ -33,16 +33,21 @@ _CLINC_SPLITS = [f"{kind}{split}" for kind in ("", "oos_") for split in ("train"
 
 
 class ShopSource(Strict):
-    """The shop's own `train/` files."""
+    """The shop's own `train/` files; with `tools` without the dialogs that offer another of the shop's tools."""
 
     name: Literal["shop"]
+    tools: tuple[str, ...] | None = None
 
     def rows(self, shop: Shop) -> Iterator[Found[Example]]:
-        """All of them."""
+        """All of them, or those that are wanted; a bad row is told in any case."""
         for path in shop.training_files("utterances"):
             yield from model_rows(path, Utterance)
         for path in shop.training_files("dialogs"):
-            yield from model_rows(path, Dialog)
+            yield from (found for found in model_rows(path, Dialog) if found.row is None or self._wanted(found.row))
+
+    def _wanted(self, dialog: Dialog) -> bool:
+        offered = {tool for tool in dialog.tools if isinstance(tool, str)}  # whole schemas are of other shops
+        return self.tools is None or offered <= set(self.tools)
 
 
 class JsonlSource(Strict):

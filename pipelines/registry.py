@@ -8,6 +8,7 @@ Calls name their run explicitly, so nothing depends on a thread's active run. A 
 import getpass
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ MODEL = "kefu"
 Alias = Literal["challenger", "champion", "previous"]
 BATCH = 20  # steps of a loss curve that are sent together
 LONGEST_PARAM = 500
+_NO_NAME = re.compile(r"[^\w\-. :/]", re.ASCII)  # what MLflow takes in no metric's name
 
 
 class RegistryAway(EnvironmentLacks):
@@ -76,7 +78,11 @@ class Run:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        numbers = {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+        numbers = {
+            _NO_NAME.sub("_", name): value
+            for name, value in values.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
         self.client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, 0) for k, v in numbers.items()])
 
     def step(self, step: int, figures: Mapping[str, float]) -> None:

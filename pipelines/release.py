@@ -67,9 +67,11 @@ def release(recipe_path: Path, data: Path | None = None, mechanics: bool = False
 @stage(name="prepare")
 def _prepare(job: Job) -> tuple[Base, Corpus]:
     with job.stage("prepare") as record:
-        sifted = record.keep(sift_sources(job.store, job.shop, job.recipe))  # bad data is told before a base is fetched
+        sifted = record.keep(
+            apart(sift_sources, job.store, job.shop, job.recipe)
+        )  # bad data is told before a base is fetched
         base = record.keep(apart(prepare_base, job.store, job.recipe.base))
-        corpus = record.keep(prepare(job.store, job.shop, job.recipe, base, sifted))
+        corpus = record.keep(apart(prepare, job.store, job.shop, job.recipe, base, sifted))
         verdict.foresee(job, corpus)
         return base, corpus
 

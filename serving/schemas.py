@@ -1,7 +1,7 @@
 """`python -m serving.schemas [--all | NAME...]`: writes `data/tools.json` from the typed functions.
 
-Without a name it writes the tools that the file lists already: what stands there is what a model is taught, and a tool
-that joins it changes every training row, so that the next release must be trained anew.
+Without a name it writes the tools that the file lists already. Training rows hold the schemas as they stand there: where one
+changes, the next release must be trained anew.
 """
 
 import argparse

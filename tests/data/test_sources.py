@@ -15,7 +15,8 @@ from data import sources
 from data.conversations import from_sharegpt
 from data.errors import BadInput
 from data.label_map import ReadyMap
-from data.schema import Function, ToolCall
+from data.rows import all_good
+from data.schema import Dialog, Function, ToolCall
 from data.shop import Shop
 from data.sources import (
     DatasetSource,
@@ -231,6 +232,17 @@ def test_sources_add_up(tmp_path: Path, shop: Shop) -> None:
     alone = read(ShopSource(name="shop"), shop)
     both = read_sources([ShopSource(name="shop"), OpenAISource(name="openai", path=path)], shop)
     assert (len(both.utterances), len(both.dialogs)) == (len(alone.utterances), len(alone.dialogs) + 1)
+
+
+def test_dialogs_about_tools_that_are_not_served_are_left_out(shop: Shop) -> None:
+    served = ("query_order_status", "update_delivery_address")
+    every, kept = (
+        {row.id: row for row in all_good(source.rows(shop)) if isinstance(row, Dialog)}
+        for source in (ShopSource(name="shop"), ShopSource(name="shop", tools=served))
+    )
+    foreign = {id for id, row in every.items() if {t for t in row.tools if isinstance(t, str)} - set(served)}
+    assert foreign and set(kept) == every.keys() - foreign
+    assert any(isinstance(tool, dict) for row in kept.values() for tool in row.tools)
 
 
 def test_the_page_about_sources_names_each_of_them_as_a_recipe_would() -> None:

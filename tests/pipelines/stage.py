@@ -56,7 +56,8 @@ class Oracle:
             ended = int(pushed) == self.tokenizer.eos_token_id
             return json.dumps({"choices": [{"index": 0, "finish_reason": "stop" if ended else "length"}]})
         if path == "/v1/completions":
-            text = self.says(self.read[tuple(body["prompt"])])
+            ready = isinstance(body["prompt"], str)  # a question whether it answers at all
+            text = "!" if ready else self.says(self.read[tuple(body["prompt"])])
             return json.dumps({"choices": [{"index": 0, "text": text, "finish_reason": "stop"}]})
         return self.engine.respond(path, body)
 

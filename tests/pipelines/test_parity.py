@@ -24,7 +24,7 @@ from pipelines.greedy import greedy_of_adapter, greedy_of_checkpoint
 from pipelines.lineage import Lineage
 from pipelines.merge import merge
 from pipelines.parity import check_parity
-from pipelines.prepare import prepare
+from pipelines.prepare import prepare, sift_sources
 from pipelines.quantize import quantize
 from pipelines.readings import Reading, read, trained_rows, with_engine
 from pipelines.registry import Registry
@@ -249,7 +249,7 @@ def test_a_real_engine_reads_the_same_and_faults_in_it_are_caught(
 ) -> None:
     recipe, store = Recipe.read(RECIPES / "qwen3-tiny.yaml"), ArtifactStore(kefu_home / "artifacts")
     base = prepare_base(store, recipe.base)
-    corpus = prepare(store, SHOP, recipe, base)
+    corpus = prepare(store, SHOP, recipe, base, sift_sources(store, SHOP, recipe))
     adapter = train(store, corpus, base, recipe.train, lambda _step, _figures: None)
     quantized = quantize(store, merge(store, base, adapter), recipe.quantize)
     release = release_of(quantized.folder, quantized.digest)

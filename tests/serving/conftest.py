@@ -1,6 +1,7 @@
 """An endpoint over a real SQLite shop and a real release folder; only the engine is faked, at the wire."""
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import threading
@@ -223,6 +224,20 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://kefu") as client:
         yield client
+
+
+@pytest.fixture
+def opened(settings: GatewaySettings, engine: Any, shop: Any) -> Any:
+    """An endpoint with changed settings, and a client of it."""
+
+    @contextlib.asynccontextmanager
+    async def open(**changes: Any) -> AsyncIterator[httpx.AsyncClient]:
+        app = create_app(dataclasses.replace(settings, **changes), transport=httpx.MockTransport(engine))
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://kefu") as client:
+            yield client
+
+    return open
 
 
 @dataclass

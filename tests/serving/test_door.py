@@ -1,10 +1,8 @@
 """Who comes in, how often, how many at once and for how long, through the whole application."""
 
 import asyncio
-import contextlib
 import dataclasses
-import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -15,18 +13,12 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from data.errors import BadInput
-from serving import door
 from serving.database import Database
 from serving.errors import Forbidden, Unauthorized
-from serving.gateway import create_app
 from serving.keys import SCOPES, ConversationTables, KeyStore, Scope
 from serving.limits import Allowance
 from serving.settings import GatewaySettings
-
-CHAT = "/v1/chat/completions"
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
-HI = {"model": "kefu", "messages": [{"role": "user", "content": "hi there"}]}
-Open = Callable[..., contextlib.AbstractAsyncContextManager[httpx.AsyncClient]]
+from tests.serving.doorway import CHAT, TOOL, Gate, Open, post, told
 
 
 @pytest.fixture
@@ -37,33 +29,8 @@ def keys(settings: GatewaySettings, shop: Any) -> Iterator[KeyStore]:
     store.close()
 
 
-@pytest.fixture
-def opened(settings: GatewaySettings, engine: Any, shop: Any) -> Open:
-    """An endpoint with changed settings, and a client of it."""
-
-    @contextlib.asynccontextmanager
-    async def open(**changes: Any) -> AsyncIterator[httpx.AsyncClient]:
-        app = create_app(dataclasses.replace(settings, **changes), transport=httpx.MockTransport(engine))
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://kefu") as client:
-            yield client
-
-    return open
-
-
 def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
-
-
-async def post(client: httpx.AsyncClient, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
-    return await client.post(CHAT, json=HI | body, headers=headers)
-
-
-def told(response: httpx.Response) -> tuple[int, str | None]:
-    """The status and OpenAI's code of an error."""
-    error = response.json()["error"]
-    assert set(error) == {"message", "type", "param", "code"} and error["message"]
-    return response.status_code, error["code"]
 
 
 async def test_a_stored_key_opens_the_door_and_its_scope_the_room(opened: Open, keys: KeyStore) -> None:
@@ -202,25 +169,6 @@ async def test_a_stream_that_breaks_off_is_paid_by_the_chunk(opened: Open, engin
         assert 93 <= int(after.headers["x-ratelimit-remaining-tokens"]) < 100
 
 
-class Gate:
-    """An engine whose answers wait until they are let go."""
-
-    def __init__(self, engine: Any, h: Any) -> None:
-        self.open, self.asked = asyncio.Event(), 0
-
-        async def answer(_body: dict[str, Any]) -> dict[str, Any]:
-            self.asked += 1
-            await self.open.wait()
-            return dict(h.message("Hello!"))
-
-        engine.say(answer)
-
-    async def reached(self, number: int) -> None:
-        async with asyncio.timeout(5):
-            while self.asked < number:
-                await asyncio.sleep(0.001)
-
-
 async def test_requests_at_once(opened: Open, engine: Any, h: Any) -> None:
     gate = Gate(engine, h)
     async with opened(customer_allowance=Allowance(concurrency=2)) as client:
@@ -254,76 +202,6 @@ async def test_a_full_queue_is_a_503_and_what_needs_no_engine_is_served(opened: 
         assert "kefu_engine_seats_taken 1.0" in (await client.get("/metrics")).text
         gate.open.set()
         assert [(await task).status_code for task in running] == [200, 200]
-        assert "kefu_engine_seats_taken 0.0" in (await client.get("/metrics")).text
-
-
-@pytest.mark.parametrize("extra", [{}, {"stream": True}, {"tools": [TOOL]}, {"tools": [TOOL], "stream": True}])
-async def test_a_request_has_a_deadline(opened: Open, engine: Any, h: Any, extra: dict[str, Any]) -> None:
-    Gate(engine, h)
-    async with opened(request_timeout_s=0.05) as client:
-        assert told(await post(client, **extra)) == (504, "deadline_exceeded")
-        assert "kefu_engine_seats_taken 0.0" in (await client.get("/metrics")).text
-
-
-async def test_the_deadline_is_of_all_rounds_together(opened: Open, engine: Any, h: Any) -> None:
-    async def slowly(_body: dict[str, Any]) -> dict[str, Any]:
-        await asyncio.sleep(0.2)
-        return dict(h.message(tool_calls=[h.call("query_order_status", {"order_id": "123456"})]))
-
-    engine.say(slowly)
-    async with opened(request_timeout_s=0.5, demo=True) as client:  # each round is in time, four of them are not
-        assert told(await post(client)) == (504, "deadline_exceeded")
-
-
-async def test_a_deadline_in_the_middle_of_a_stream_is_told_in_the_stream(opened: Open, engine: Any, h: Any) -> None:
-    async def endless() -> Any:
-        while True:
-            yield b'data: {"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": null}]}\n\n'
-            await asyncio.sleep(0.01)
-
-    engine.say(httpx.Response(200, content=endless()))
-    async with opened(request_timeout_s=0.4) as client:
-        response = await post(client, tools=[TOOL], stream=True)
-        events = h.events(response.text)
-        assert response.status_code == 200 and events[0]["choices"][0]["delta"]["content"] == "x"
-        assert events[-1]["error"]["code"] == "deadline_exceeded"
-        assert 'kefu_requests_total{mode="model",status="504"} 1.0' in (await client.get("/metrics")).text
-
-
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_client_that_does_not_read_is_let_go(
-    settings: GatewaySettings, engine: Any, shop: Any, monkeypatch: pytest.MonkeyPatch, stream: bool
-) -> None:
-    monkeypatch.setattr(door, "LAST_S", 0.05)
-    app = create_app(dataclasses.replace(settings, request_timeout_s=0.05), transport=httpx.MockTransport(engine))
-    body = json.dumps(HI | {"stream": stream}).encode()
-    sent: list[str] = []
-
-    async def receive() -> dict[str, Any]:
-        if sent or body_read:
-            await asyncio.sleep(60)
-        body_read.append(True)
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message["type"])
-        if message["type"] == "http.response.body":
-            await asyncio.sleep(60)
-
-    body_read: list[bool] = []
-    headers = [(b"content-type", b"application/json"), (b"host", b"kefu")]
-    scope: dict[str, Any] = {
-        "type": "http",
-        "method": "POST",
-        "path": CHAT,
-        "raw_path": CHAT.encode(),
-        "query_string": b"",
-    }
-    scope |= {"headers": headers, "scheme": "http", "server": ("kefu", 80), "asgi": {"spec_version": "2.3"}}
-    async with asyncio.timeout(5):
-        await app(scope, receive, send)  # type: ignore[arg-type]
-    assert sent == ["http.response.start", "http.response.body"]
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://kefu") as client:
         assert "kefu_engine_seats_taken 0.0" in (await client.get("/metrics")).text
 
 

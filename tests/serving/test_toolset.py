@@ -57,9 +57,8 @@ def test_tools_json_is_what_the_functions_say() -> None:
     assert path.read_text(encoding="utf-8") == dump_tools(schemas(list(Shop.default().tools))), "run `make schemas`"
 
 
-def test_the_default_shop_teaches_the_two_tools_of_the_requirement() -> None:
-    """They stand in every training row; another one changes every model."""
-    assert list(Shop.default().tools) == ["query_order_status", "update_delivery_address"]
+def test_the_default_shop_teaches_every_tool() -> None:
+    assert list(Shop.default().tools) == [tool.name for tool in TOOLS]
 
 
 def test_schemas_are_written_for_the_listed_tools_named_ones_or_all(tmp_path: Path) -> None:
