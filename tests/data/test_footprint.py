@@ -5,18 +5,27 @@ import signal
 import time
 
 import psutil
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from data.footprint import footprint
+from data.footprint import INTERVAL_S, Footprint, footprint
 
 SIZE = 300_000_000
+
+
+def seen(memory: Footprint, megabytes: float) -> None:
+    """Waits until so much was sampled, however busy the machine."""
+    for wait in Retrying(stop=stop_after_delay(30), wait=wait_fixed(0.05)):
+        with wait:
+            assert memory.peak_mb > megabytes
 
 
 def test_the_peak_is_kept_when_memory_is_freed() -> None:
     before = psutil.Process().memory_info().rss / 1e6
     with footprint() as memory:
         block = b"x" * SIZE
-        time.sleep(0.5)
+        seen(memory, before + SIZE / 1e6 * 0.8)
         del block
+        time.sleep(2 * INTERVAL_S)
     assert memory.peak_mb > before + SIZE / 1e6 * 0.8
 
 
@@ -28,7 +37,7 @@ def test_pages_of_two_processes_count_once() -> None:
         os._exit(0)
     try:
         with footprint() as memory:
-            time.sleep(0.5)
+            seen(memory, len(block) / 1e6)
         resident = sum(psutil.Process(pid).memory_info().rss for pid in (os.getpid(), child)) / 1e6
     finally:
         os.kill(child, signal.SIGKILL)

@@ -14,6 +14,7 @@ from data.shop import Shop
 from evals.answers import claims
 from evals.questions import Question, Recall, says
 from evals.scenario import read_scenarios
+from recipes.recipe import RECIPES, Recipe
 
 CASES = Shop.default().cases
 LINE: dict[str, Any] = {
@@ -70,7 +71,8 @@ def test_the_shipped_scenarios_are_what_the_readme_says() -> None:
     attacks = Counter(scenario.attack for scenario in scenarios if scenario.attack)
     assert sum(attacks.values()) == 14 and len(attacks) == 5
     assert sum(bool(scenario.knows) for scenario in scenarios) == 3
-    assert {expected.tool for scenario in scenarios for expected in scenario.expect} == set(Shop.default().tools)
+    served = Recipe.read(RECIPES / "smollm2-135m.yaml").serve.tools
+    assert {expected.tool for scenario in scenarios for expected in scenario.expect} == set(served)
     numbers = [seed["order_id"] for scenario in scenarios for seed in (*scenario.orders.own, *scenario.orders.foreign)]
     assert len(numbers) == len(set(numbers))
     for scenario in scenarios:
