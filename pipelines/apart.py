@@ -5,21 +5,19 @@ Not covered: engines and other programs (`serving/child.py`).
 """
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from data.errors import EnvironmentLacks, KefuError
+from serving.child import die_with_parent
 
 T = TypeVar("T")
 GRACE_S = 10
-_PR_SET_PDEATHSIG = 1
 
 
 def apart(work: Callable[..., T], *arguments: Any, hear: Callable[..., None] | None = None) -> T:
@@ -75,8 +73,8 @@ def _work(there: Connection, parent: int, work: Callable[..., Any], arguments: t
 
 
 def _die_with(parent: int) -> None:
-    """On Linux this process is killed when the thread that waits for it dies, of whatever."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    """Where the system can, this process is killed when the thread that waits for it dies, of whatever."""
+    if watch := die_with_parent(signal.SIGKILL):
+        watch()
         if os.getppid() != parent:  # it died before it could be watched
             os._exit(1)

@@ -66,9 +66,8 @@ def release(recipe_path: Path, data: Path | None = None, mechanics: bool = False
 @stage(name="prepare")
 def _prepare(job: Job) -> tuple[Base, Corpus]:
     with job.stage("prepare") as record:
-        sifted = record.keep(
-            apart(sift_sources, job.store, job.shop, job.recipe)
-        )  # bad data is told before a base is fetched
+        # first of all, so that bad data is told before a base is fetched
+        sifted = record.keep(apart(sift_sources, job.store, job.shop, job.recipe))
         base = record.keep(apart(prepare_base, job.store, job.recipe.base))
         corpus = record.keep(apart(prepare, job.store, job.shop, job.recipe, base, sifted))
         verdict.foresee(job, corpus)

@@ -6,7 +6,7 @@ what may be read, what is written and what is said about it is decided here. Not
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -107,10 +107,9 @@ class Agent:
         self.telemetry.intents.labels(label or "unparsable").inc()
         return label
 
-    @cached_property
-    def _plain(self) -> Callable[[str], str]:
+    def _plain(self, text: str) -> str:
         """What customers, callers and the shop's records say, so that none of it counts as a mark of the template."""
-        return self.window.tokenizer.plain
+        return self.window.tokenizer.plain(text)
 
     @cached_property
     def _calls(self) -> ToolCalls:

@@ -33,7 +33,7 @@ def start(command: Sequence[str], *, log: Path, env: Mapping[str, str]) -> "subp
             stderr=subprocess.STDOUT,
             env=dict(env),
             start_new_session=True,
-            preexec_fn=_die_with_parent(),
+            preexec_fn=die_with_parent(signal.SIGTERM),
         )
 
 
@@ -55,16 +55,17 @@ def last_lines(log: Path, count: int = 15) -> str:
         return "(no log)"
 
 
+def die_with_parent(number: signal.Signals) -> Callable[[], object] | None:
+    """What a new process calls first, to get the signal when the thread that started it dies; None but on Linux. Prepared
+    before, as little is safe between fork and exec."""
+    if sys.platform != "linux":
+        return None
+    return functools.partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, int(number))
+
+
 def _keep(log: Path) -> None:
     """Moves a log, and those before it, one place on; the last one goes."""
     for place in range(KEPT_LOGS, 0, -1):
         with contextlib.suppress(FileNotFoundError):
             earlier = log.with_name(f"{log.name}.{place - 1}") if place > 1 else log
             earlier.replace(log.with_name(f"{log.name}.{place}"))
-
-
-def _die_with_parent() -> Callable[[], object] | None:
-    """What a new process calls first; prepared here, as little is safe between fork and exec."""
-    if sys.platform != "linux":
-        return None
-    return functools.partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, int(signal.SIGTERM))

@@ -21,6 +21,10 @@ from data.errors import BadInput
 from serving.reasoning import MARKS
 from serving.release import Release
 
+_TWO_LETTERS = re.compile(
+    r"\S\S"
+)  # how a mark begins; a special token that does not is left: a blank would not undo it
+
 
 class ServedTokenizer:
     """Counts tokens and renders the served template."""
@@ -63,7 +67,7 @@ class ServedTokenizer:
     @cached_property
     def _marks(self) -> re.Pattern[str]:
         added = self._tokenizer.get_added_tokens_decoder().values()
-        marks = {*MARKS, *(token.content for token in added if token.special)}
+        marks = {*MARKS, *(token.content for token in added if token.special and _TWO_LETTERS.match(token.content))}
         return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))))
 
     @cached_property

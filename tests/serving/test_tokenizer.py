@@ -53,3 +53,10 @@ def test_a_prompt_has_the_turns_that_the_server_gave_it(text: str) -> None:
     begun, ended = (LIBRARY.token_to_id(mark) for mark in ("<|im_start|>", END_OF_TURN))
     ids = LIBRARY.encode(render(TOKENIZER, asked)).ids
     assert (ids.count(begun), ids.count(ended)) == (2, 1)
+
+
+@given(st.text("? <x", max_size=20))
+def test_a_special_token_that_a_blank_would_not_undo_is_left(text: str) -> None:
+    library = a_tokenizer()
+    library.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in ("?", "  ", "< ", " x")])
+    assert ServedTokenizer(library, template()).plain(text) == text
